@@ -1,0 +1,1 @@
+//! Go applications with modules

@@ -1,0 +1,1 @@
+//! Node.js applications with npm

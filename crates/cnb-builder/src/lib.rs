@@ -1,0 +1,1 @@
+//! Run bin/build of each buildpack in the group and collect what it left

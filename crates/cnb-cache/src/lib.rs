@@ -1,0 +1,1 @@
+//! Keep cache layers between builds, transactionally

@@ -1,0 +1,3 @@
+//! The `cnb` command.
+
+fn main() {}

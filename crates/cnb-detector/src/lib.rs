@@ -1,0 +1,1 @@
+//! Choose a buildpack group and resolve the build plan

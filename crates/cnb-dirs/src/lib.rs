@@ -1,0 +1,1 @@
+//! The directories that the specifications name, read and written as types

@@ -1,0 +1,1 @@
+//! Turn a finished build into an app image

@@ -1,0 +1,65 @@
+//! Files and directories that appear whole or not at all.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::FsError;
+
+/// Writes `bytes` to `path` so that readers see the old content or the new, never a part.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let temporary = beside(path);
+    let result = (|| {
+        let mut file = File::create_new(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    result.map_err(|source| {
+        // The error that matters is the first one; a left-over name is swept with its folder.
+        let _ = fs::remove_file(&temporary);
+        FsError::on("write", path)(source)
+    })
+}
+
+/// Returns a fresh name beside `path`, hidden and unique to this process.
+pub fn beside(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}-{count}.tmp", std::process::id()))
+}
+
+/// Deletes `path` and all below it, directories without permissions included; a missing one is no error.
+pub fn remove_tree(path: &Path) -> Result<(), FsError> {
+    let Some(name) = path.file_name() else { return Ok(()) };
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    match rustix::fs::open(parent, flags, rustix::fs::Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(e) => Err(FsError::on("delete", path)(e)),
+        Ok(dir) => crate::root::remove_at(&dir, name).map_err(FsError::on("delete", path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_file_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_names_the_file() {
+        let error = write(Path::new("/nowhere/at/all"), b"").unwrap_err();
+        assert_eq!(error.to_string(), "failed to write `/nowhere/at/all`");
+    }
+}

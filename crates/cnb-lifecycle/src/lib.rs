@@ -1,0 +1,1 @@
+//! The phases as functions, and the lifecycle binary

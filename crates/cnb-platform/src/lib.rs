@@ -1,0 +1,1 @@
+//! The daemonless platform as a library

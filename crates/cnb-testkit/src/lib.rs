@@ -1,0 +1,1 @@
+//! Fixtures and checks that the tests of several crates share
