@@ -53,7 +53,7 @@ mod tests {
         let path = dir.path().join("f");
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(crate::toml_file::read_host_bytes(&path, 10).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

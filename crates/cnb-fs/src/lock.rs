@@ -23,7 +23,33 @@ impl Lock {
         Self::take(path, FlockOperation::NonBlockingLockShared, FlockOperation::LockShared, waiting)
     }
 
-    fn take(path: &Path, attempt: FlockOperation, wait: FlockOperation, waiting: impl FnOnce()) -> Result<Self, FsError> {
+    /// Takes the lock on `path` if nobody holds it; `None` otherwise.
+    pub fn try_exclusive(path: &Path) -> Result<Option<Self>, FsError> {
+        Self::attempt(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Takes the lock on `path` together with other readers, if no writer holds it; `None` otherwise.
+    pub fn try_shared(path: &Path) -> Result<Option<Self>, FsError> {
+        Self::attempt(path, FlockOperation::NonBlockingLockShared)
+    }
+
+    fn attempt(path: &Path, operation: FlockOperation) -> Result<Option<Self>, FsError> {
+        let on_error = |e: std::io::Error| FsError::on("lock", path)(e);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path);
+        let file = file.map_err(on_error)?;
+        match flock(&file, operation) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(e) => Err(on_error(e.into())),
+        }
+    }
+
+    fn take(
+        path: &Path,
+        attempt: FlockOperation,
+        wait: FlockOperation,
+        waiting: impl FnOnce(),
+    ) -> Result<Self, FsError> {
         let on_error = |e: std::io::Error| FsError::on("lock", path)(e);
         let file = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path);
         let file = file.map_err(on_error)?;
@@ -59,6 +85,16 @@ mod tests {
             drop(first);
             second.join().unwrap().unwrap();
         });
+    }
+
+    #[test]
+    fn an_attempt_does_not_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = Lock::try_exclusive(&path).unwrap();
+        assert!(first.is_some() && Lock::try_exclusive(&path).unwrap().is_none());
+        drop(first);
+        assert!(Lock::try_exclusive(&path).unwrap().is_some());
     }
 
     #[test]

@@ -135,7 +135,8 @@ impl Root {
         }
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         self.create_dir_all(&parent)?;
-        let parent = self.resolve(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).map_err(on_error)?;
+        let parent =
+            self.resolve(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).map_err(on_error)?;
         match fs::mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
             Ok(()) => {
                 if let Some(owner) = self.owner {
@@ -263,40 +264,78 @@ fn chown_at(dir: impl AsFd, name: &OsStr, owner: Owner) -> rustix::io::Result<()
     fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
+/// How deep a tree is deleted in place; what lies deeper is moved up first.
+const DEPTH: usize = 32;
+
 /// Deletes `name` in `dir` and all below it, never following a link; a missing name is no error.
 ///
-/// Directories without permissions (a build can leave those) are opened up first.
+/// Directories without permissions (a build can leave those) are opened up first. Neither the stack nor the
+/// number of open directories grows with the depth of the tree.
 pub fn remove_at(dir: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
     let dir = dir.as_fd();
+    let Some(top) = unlink_or_open(dir, name)? else { return Ok(()) };
+    let mut moved = 0;
+    loop {
+        let before = moved;
+        clear(top.as_fd(), top.as_fd(), 0, &mut moved)?;
+        if moved == before {
+            return fs::unlinkat(dir, name, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+/// Deletes everything in `dir`, which is `depth` below `top`; counts in `moved` what was moved to `top` instead.
+fn clear(top: BorrowedFd<'_>, dir: BorrowedFd<'_>, depth: usize, moved: &mut u64) -> rustix::io::Result<()> {
+    let names = Dir::read_from(dir)?
+        .map(|e| e.map(|e| OsStr::from_bytes(e.file_name().to_bytes()).to_os_string()))
+        .filter(|n| !matches!(n.as_deref().map(OsStr::as_bytes), Ok(b"." | b"..")))
+        .collect::<Result<Vec<_>, _>>()?;
+    for name in names {
+        let Some(inner) = permitted(dir, || unlink_or_open(dir, &name))? else { continue };
+        if depth < DEPTH {
+            clear(top, inner.as_fd(), depth + 1, moved)?;
+            permitted(dir, || fs::unlinkat(dir, &name, AtFlags::REMOVEDIR))?;
+            continue;
+        }
+        // A directory that moves is written to: its parent changes.
+        fs::fchmod(&inner, Mode::from_raw_mode(0o700))?;
+        loop {
+            *moved += 1;
+            match permitted(dir, || fs::renameat(dir, &name, top, format!(".deep-{moved}"))) {
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                other => break other?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tries again with `dir` opened up where that is what was missing.
+fn permitted<T>(dir: BorrowedFd<'_>, operation: impl Fn() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    match operation() {
+        Err(Errno::ACCESS) => {
+            fs::fchmod(dir, Mode::from_raw_mode(0o700))?;
+            operation()
+        }
+        other => other,
+    }
+}
+
+/// Deletes `name` unless it is a directory, which is opened.
+fn unlink_or_open(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Option<OwnedFd>> {
     match fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Ok(()) | Err(Errno::NOENT) => return Ok(None),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(e) => return Err(e),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let inner = match fs::openat(dir, name, flags, Mode::empty()) {
+    match fs::openat(dir, name, flags, Mode::empty()) {
         Err(Errno::ACCESS) => {
             fs::chmodat(dir, name, Mode::from_raw_mode(0o700), AtFlags::empty())?;
-            fs::openat(dir, name, flags, Mode::empty())?
+            fs::openat(dir, name, flags, Mode::empty()).map(Some)
         }
-        other => other?,
-    };
-    let names = Dir::read_from(&inner)?
-        .map(|e| e.map(|e| OsStr::from_bytes(e.file_name().to_bytes()).to_os_string()))
-        .filter(|n| !matches!(n.as_deref().map(OsStr::as_bytes), Ok(b"." | b"..")))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut opened_up = false;
-    for name in names {
-        match remove_at(&inner, &name) {
-            Err(Errno::ACCESS) if !opened_up => {
-                opened_up = true;
-                fs::fchmod(&inner, Mode::from_raw_mode(0o700))?;
-                remove_at(&inner, &name)?;
-            }
-            other => other?,
-        }
+        other => other.map(Some),
     }
-    fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
 }
 
 #[cfg(test)]
@@ -336,7 +375,10 @@ mod tests {
     fn a_fifo_is_refused_and_does_not_block() {
         let (dir, root) = world();
         fs::mknodat(fs::CWD, dir.path().join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
-        assert_eq!(root.read(&GuestPath::new("/fifo"), 1).unwrap_err().source.to_string(), "not a regular file");
+        assert_eq!(
+            root.read(&GuestPath::new("/fifo"), 1).unwrap_err().source.to_string(),
+            "not a regular file"
+        );
     }
 
     #[test]
@@ -354,11 +396,33 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_may_be_deeper_than_directories_can_be_open() {
+        let (dir, root) = world();
+        let mut at = fs::open(dir.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for level in 0..3_000 {
+            // A name that is taken is passed over, and a folder without permissions is opened up.
+            if level % 1000 == 1 {
+                fs::mkdirat(&at, ".deep-2", Mode::from_raw_mode(0o755)).unwrap();
+            }
+            let name = if level == 0 { "tree" } else { "d" };
+            fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)).unwrap();
+            let inner = fs::openat(&at, name, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+            if level % 1000 == 999 {
+                fs::chmodat(&at, name, Mode::from_raw_mode(0o300), AtFlags::empty()).unwrap();
+            }
+            at = inner;
+        }
+        root.remove_tree(&GuestPath::new("/tree")).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_listing_is_sorted_and_tells_kinds() {
         let (dir, root) = world();
         std::fs::create_dir(dir.path().join("b")).unwrap();
         symlink("b", dir.path().join("a")).unwrap();
-        let found: Vec<_> = root.list(&GuestPath::new("/")).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
+        let found: Vec<_> =
+            root.list(&GuestPath::new("/")).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
         assert_eq!(found, [("a".into(), Kind::Link), ("b".into(), Kind::Dir)]);
         assert_eq!(root.list(&GuestPath::new("/missing")).unwrap(), []);
     }

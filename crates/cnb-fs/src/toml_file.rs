@@ -38,7 +38,8 @@ impl TomlFileError {
 /// Parses `bytes`, which came from `path`.
 pub fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, TomlFileError> {
     let bad = |reason: String| TomlFileError::Parse { path: path.to_path_buf(), reason };
-    let text = std::str::from_utf8(bytes).map_err(|e| bad(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|e| bad(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
     // A byte order mark is legal at the start of a TOML document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     toml::from_str(text).map_err(|e| {
@@ -54,7 +55,10 @@ pub fn read<T: DeserializeOwned>(root: &Root, path: &GuestPath) -> Result<T, Tom
 }
 
 /// Reads and parses a file of the guest, `None` when it is not there.
-pub fn read_if_exists<T: DeserializeOwned>(root: &Root, path: &GuestPath) -> Result<Option<T>, TomlFileError> {
+pub fn read_if_exists<T: DeserializeOwned>(
+    root: &Root,
+    path: &GuestPath,
+) -> Result<Option<T>, TomlFileError> {
     match root.read_if_exists(path, LIMIT)? {
         Some(bytes) => parse(path.as_guest(), &bytes).map(Some),
         None => Ok(None),
