@@ -1,7 +1,7 @@
 //! A command to run in the guest, and how it ended.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 
 use cnb_fs::GuestPath;
@@ -19,6 +19,13 @@ pub struct Invocation {
     pub env: BTreeMap<OsString, OsString>,
     /// The working directory.
     pub cwd: GuestPath,
+}
+
+impl Invocation {
+    /// Returns the program's name followed by its arguments.
+    pub(crate) fn argv(&self) -> impl Iterator<Item = &OsStr> {
+        std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str))
+    }
 }
 
 /// How a command ended.
