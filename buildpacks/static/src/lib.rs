@@ -1,1 +1,62 @@
-//! Static files served by a small server
+//! Serves a folder with an `index.html` by a small server that is part of the image.
+//!
+//! The buildpack's program and the server are one binary under two names; a build copies it into a layer. The
+//! Node.js buildpack carries the same server for front-ends that it builds, through [`install`].
+
+pub mod root;
+pub mod server;
+
+use cnb_buildpack::context::is_on;
+use cnb_buildpack::layer::{LayerTypes, metadata};
+use cnb_buildpack::sbom::{Component, Kind, Sbom};
+use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process, tree};
+
+/// The buildpack.
+#[derive(Clone, Copy, Debug)]
+pub struct Static;
+
+/// The variable that names the folder to serve.
+const ROOT: &str = "CNB_STATIC_ROOT";
+/// The variable that asks for `index.html` wherever there is no file.
+const SPA: &str = "CNB_STATIC_SPA";
+
+impl Buildpack for Static {
+    fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
+        let found = root::find(&cx.app_dir, cx.var(ROOT))?;
+        Ok(Detection::when(
+            found.is_some(),
+            "an `index.html` in the app's folder or in `public/`, `dist/`, `build/`, `out/`, `_site/`, `htdocs/` or \
+             `www/` (`CNB_STATIC_ROOT` names another)",
+        ))
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<(), Failure> {
+        let root = root::find(&cx.app_dir, cx.var(ROOT))?
+            .ok_or_else(|| Failure::new("there is no `index.html` any more"))?;
+        let process = install(cx, &root, is_on(cx.var(SPA)))?;
+        cx.write_launch(vec![process])
+    }
+}
+
+/// Puts the server into the image and returns the process that serves `root`, a path within the app directory.
+///
+/// With `spa`, a path without a file is answered with `index.html`, as single-page applications want it.
+pub fn install(cx: &BuildContext, root: &str, spa: bool) -> Result<Process, Failure> {
+    let content = tree::hex(&tree::hash_file(&cx.program)?);
+    cx.cached_layer("server", LayerTypes::LAUNCH, &metadata(&[("sha256", &content)]), |layer| {
+        let bin = layer.path.join("bin");
+        fs_err::create_dir_all(&bin)?;
+        fs_err::copy(&cx.program, bin.join(server::NAME))?;
+        Ok(None)
+    })?;
+    let version = env!("CARGO_PKG_VERSION");
+    let component = Component::new(Kind::Application, server::NAME, version, String::new());
+    cx.write_layer_sbom("server", &Sbom::from_iter([component]))?;
+    let shown = if root == "." { "the app's folder" } else { root };
+    cx.log.step(format!("{shown} is served{}", if spa { ", index.html where there is no file" } else { "" }));
+    let mut command = vec![server::NAME, "--root", root];
+    if spa {
+        command.push("--spa");
+    }
+    Ok(Process::new("web", &command).default())
+}

@@ -1,0 +1,347 @@
+//! The build: find the `main` packages, compile them into a layer, leave the source out of the image.
+
+use std::path::Path;
+
+use cnb_buildpack::command::{Cause, Command};
+use cnb_buildpack::context::is_on;
+use cnb_buildpack::layer::{Layer, LayerTypes, Scope};
+use cnb_buildpack::sbom::{Component, Kind, Sbom, purl_segment};
+use cnb_buildpack::{BuildContext, Failure, Process, tree};
+use cnb_spec::env::{Action, Env};
+
+use crate::go_mod::{GoMod, GoVersion};
+use crate::targets::{Binary, Main, choose, name, within};
+use crate::{procfile, source, toolchain};
+
+/// The layer of the binaries.
+const LAYER: &str = "app";
+/// Variables that change what the Go command makes.
+const FLAGS: &[&str] = &[
+    "BP_GO_BUILD_FLAGS",
+    "BP_GO_BUILD_LDFLAGS",
+    "BP_GO_TARGETS",
+    "CGO_CFLAGS",
+    "CGO_ENABLED",
+    "CGO_LDFLAGS",
+    "CNB_GO_TARGETS",
+    "GOAMD64",
+    "GOARM64",
+    "GOEXPERIMENT",
+    "GOFLAGS",
+    "GOTOOLCHAIN",
+];
+
+/// What the Go command says when something is wrong, and what it means.
+const CAUSES: &[Cause] = &[
+    Cause {
+        says: "missing go.sum entry",
+        means: "`go.sum` does not list every module",
+        next: "run `go mod tidy` and commit `go.sum`",
+    },
+    Cause {
+        says: "updates to go.mod needed",
+        means: "`go.mod` does not match the source",
+        next: "run `go mod tidy` and commit `go.mod` and `go.sum`",
+    },
+    Cause {
+        says: "no required module provides package",
+        means: "an imported package is in no module of `go.mod`",
+        next: "run `go mod tidy` (`go mod init <name>` before it, if there is no `go.mod`) and commit `go.mod` and `go.sum`",
+    },
+    Cause {
+        says: "inconsistent vendoring",
+        means: "`vendor/` does not match `go.mod`",
+        next: "run `go mod vendor`, or remove `vendor/`",
+    },
+    Cause {
+        says: "toolchain not available",
+        means: "the Go version of `go.mod` cannot be had",
+        next: "lower the `go` line of `go.mod`, or install that Go on this machine",
+    },
+    Cause {
+        says: "checksum mismatch",
+        means: "a module is not the one that `go.sum` names",
+        next: "find out which is right before you change `go.sum`",
+    },
+    Cause {
+        says: "certificate signed by unknown authority",
+        means: "the module proxy's certificate is not trusted here",
+        next: "add the proxy's authority to this machine's CA certificates",
+    },
+    Cause {
+        says: "dial tcp",
+        means: "the module proxy cannot be reached",
+        next: "check the network and GOPROXY, or commit `vendor/`",
+    },
+    Cause {
+        says: "C compiler",
+        means: "a C compiler is needed but missing",
+        next: "install gcc on this machine, or build with CGO_ENABLED=0",
+    },
+    Cause {
+        says: "no space left on device",
+        means: "the disk is full",
+        next: "free space, or allow the build more",
+    },
+];
+
+pub(crate) fn compile(cx: &BuildContext) -> Result<(), Failure> {
+    let file = |name: &str| fs_err::read_to_string(cx.app_dir.join(name)).ok().map(|t| GoMod::parse(&t));
+    let (go_mod, go_work) = (file("go.mod"), file("go.work"));
+    let needs = go_mod.iter().chain(&go_work).filter_map(GoMod::needs).max();
+    let toolchain = toolchain::find(cx, needs)?;
+    let has = |name: &str| cx.app_dir.join(name).exists();
+    let without_sums = go_mod.as_ref().is_some_and(|m| m.has_requirements)
+        && go_work.is_none()
+        && !has("go.sum")
+        && !has("vendor/modules.txt");
+    if without_sums {
+        cx.log.warning("there is no `go.sum`, so the modules are whatever the proxy has; run `go mod tidy` and commit `go.sum`");
+    }
+    let build = Build {
+        cx,
+        env: environment(cx, without_sums)?,
+        go: &toolchain.go,
+        module: go_mod.as_ref().and_then(|m| m.module.as_deref()),
+        patterns: patterns(go_mod.is_some(), go_work.as_ref()),
+    };
+    if go_mod.is_none() && go_work.is_none() {
+        make_module(cx, &toolchain.version)?;
+    }
+    let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
+    let mut key = tree::Key::default()
+        .with("format", "1")
+        .with("toolchain", &toolchain.version)
+        .with("arch", &cx.target.arch)
+        .with_snapshot("files", &files);
+    for flag in FLAGS {
+        key = key.with(flag, cx.var(flag).unwrap_or_default());
+    }
+    let key = key.finish();
+    let restored = cx.restored_metadata(LAYER);
+    let known = restored.get("key").and_then(toml::Value::as_str) == Some(&key)
+        && cx.is_reusable(LAYER, LayerTypes::LAUNCH_CACHE, &restored);
+    let processes = if known {
+        cx.log.step("nothing changed: the binaries of the last build are used again");
+        cx.cached_layer(LAYER, LayerTypes::LAUNCH_CACHE, &restored, |_| Ok(None))?;
+        restored
+    } else {
+        build.fill(&key)?
+    };
+    if is_on(cx.var("CNB_GO_KEEP_SOURCE")) {
+        cx.log.step("the source stays in the image, as CNB_GO_KEEP_SOURCE asks");
+    } else {
+        source::remove(&cx.app_dir)?;
+    }
+    let processes = processes_of(cx, &processes);
+    let mut binaries: Vec<String> = processes.iter().flat_map(|p| p.command.clone()).collect();
+    binaries.dedup();
+    procfile::satisfy(cx, &cx.layer_path(LAYER).join("bin"), &binaries)?;
+    cx.write_launch(processes)
+}
+
+/// Makes a module of Go files that are none, in the build's copy of the app.
+fn make_module(cx: &BuildContext, toolchain: &str) -> Result<(), Failure> {
+    cx.log.warning(
+        "there is no `go.mod`, so the Go files are built as a module of their own, with the standard library",
+    );
+    // Without a version the Go command takes the module for a very old one.
+    let go = GoVersion::parse(toolchain).map(|v| format!("\ngo {}.{}\n", v.0, v.1)).unwrap_or_default();
+    Ok(fs_err::write(cx.app_dir.join("go.mod"), format!("module app\n{go}"))?)
+}
+
+fn processes_of(cx: &BuildContext, metadata: &toml::Table) -> Vec<Process> {
+    let listed = metadata.get("processes").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    let processes: Vec<Process> = listed
+        .iter()
+        .filter_map(|(kind, binary)| {
+            let process = Process::new(kind, &[binary.as_str()?]);
+            Some(if kind == "web" { process.default() } else { process })
+        })
+        .collect();
+    if !processes.iter().any(|p| p.default) {
+        let kinds: Vec<&str> = processes.iter().map(|p| p.kind.as_str()).collect();
+        cx.log.warning(format!(
+            "the image has no default process; it has {}. Name one with `--default-process`, or call a command `web`",
+            kinds.join(", ")
+        ));
+    }
+    processes
+}
+
+struct Build<'a> {
+    cx: &'a BuildContext,
+    env: Env,
+    go: &'a Path,
+    module: Option<&'a str>,
+    patterns: Vec<String>,
+}
+
+impl Build<'_> {
+    /// Compiles into the layer, and returns its metadata.
+    fn fill(&self, key: &str) -> Result<toml::Table, Failure> {
+        let binaries = name(&self.mains()?, self.module);
+        let processes: toml::Table =
+            binaries.iter().map(|b| (b.process.clone(), toml::Value::String(b.name.clone()))).collect();
+        let mut metadata = toml::Table::new();
+        metadata.insert("key".to_owned(), toml::Value::String(key.to_owned()));
+        metadata.insert("processes".to_owned(), toml::Value::Table(processes));
+        self.cx.cached_layer(LAYER, LayerTypes::LAUNCH_CACHE, &metadata, |layer| {
+            for binary in &binaries {
+                self.compile(layer, binary)?;
+            }
+            layer.set_env(&Scope::Launch, "PORT", Action::Default, "8080")?;
+            self.sbom(layer, &binaries).map(Some)
+        })?;
+        Ok(metadata)
+    }
+
+    /// Finds the `main` packages to build: those that the user named, or those of the app.
+    fn mains(&self) -> Result<Vec<Main>, Failure> {
+        let asked = self.cx.var("CNB_GO_TARGETS").or_else(|| self.cx.var("BP_GO_TARGETS"));
+        let patterns: Vec<String> = match asked {
+            Some(asked) => asked.split([':', ',', ' ']).filter(|p| !p.is_empty()).map(local).collect(),
+            None => self.patterns.clone(),
+        };
+        let format = "{{if eq .Name \"main\"}}{{.ImportPath}}\t{{.Dir}}{{end}}";
+        let listed = self
+            .go(["list", "-find", "-f", format])
+            .args(&patterns)
+            .title("go list")
+            .capture(&self.cx.log, CAUSES)?;
+        let mains: Vec<Main> = listed
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(path, dir)| Main { dir: within(&self.cx.app_dir, dir), import_path: path.to_owned() })
+            .collect();
+        if mains.is_empty() {
+            return Err(Failure::new(match asked {
+                Some(asked) => format!("`{asked}` names no `main` package"),
+                None => "the module has no `main` package, so there is nothing to start".to_owned(),
+            })
+            .next("add a `package main` with a `func main`, or name one with CNB_GO_TARGETS=./cmd/name"));
+        }
+        Ok(if asked.is_some() { mains } else { choose(&mains) })
+    }
+
+    fn compile(&self, layer: &Layer, binary: &Binary) -> Result<(), Failure> {
+        let mut args = vec!["build".to_owned(), "-trimpath".to_owned(), "-buildvcs=false".to_owned()];
+        if let Some(flags) = self.cx.var("BP_GO_BUILD_LDFLAGS") {
+            args.push(format!("-ldflags={flags}"));
+        }
+        args.extend(
+            self.cx.var("BP_GO_BUILD_FLAGS").unwrap_or_default().split_whitespace().map(str::to_owned),
+        );
+        let shown = format!("go {} {}", args.join(" "), binary.import_path);
+        self.go(&args)
+            .args(["-o"])
+            .args([layer.path.join("bin").join(&binary.name)])
+            .args([&binary.import_path])
+            .title(shown)
+            .run(&self.cx.log, CAUSES)
+    }
+
+    /// Lists what is linked into the binaries, as they say themselves.
+    fn sbom(&self, layer: &Layer, binaries: &[Binary]) -> Result<Sbom, Failure> {
+        let mut components = Vec::new();
+        for binary in binaries {
+            let text = self.go(["version", "-m"]).args([layer.path.join("bin").join(&binary.name)]).read()?;
+            components.extend(components_of(&text));
+        }
+        Ok(components.into_iter().collect())
+    }
+
+    fn go<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        Command::new(self.go, &self.cx.app_dir, &self.env).args(args)
+    }
+}
+
+/// Reads the output of `go version -m`.
+fn components_of(text: &str) -> Vec<Component> {
+    let mut found = Vec::new();
+    if let Some(version) = text.lines().next().and_then(|l| l.rsplit_once(": go")).map(|(_, v)| v) {
+        let purl = format!("pkg:golang/stdlib@{}", purl_segment(version));
+        found.push(Component::new(Kind::Library, "stdlib", version, purl));
+    }
+    for line in text.lines() {
+        let mut fields = line.trim().split('\t');
+        // `=>` replaces the module before it.
+        match fields.next() {
+            Some("dep") => {}
+            Some("=>") => drop(found.pop()),
+            _ => continue,
+        }
+        if let (Some(path), version) = (fields.next(), fields.next().unwrap_or_default()) {
+            let purl = format!("pkg:golang/{}@{}", purl_segment(path), purl_segment(version));
+            found.push(Component::new(Kind::Library, path, version, purl));
+        }
+    }
+    found
+}
+
+fn patterns(has_module: bool, workspace: Option<&GoMod>) -> Vec<String> {
+    match workspace {
+        Some(work) if !has_module => work.uses.iter().map(|dir| format!("{}/...", local(dir))).collect(),
+        _ => vec!["./...".to_owned()],
+    }
+}
+
+/// `cmd/web` means a folder here, not a package of the standard library.
+fn local(path: &str) -> String {
+    if path.starts_with("./") || path.starts_with("../") || path == "." || path.contains("://") {
+        path.trim_end_matches('/').to_owned()
+    } else {
+        format!("./{}", path.trim_end_matches('/'))
+    }
+}
+
+/// The environment of the Go command: caches in layers of their own, and what makes builds reproducible.
+///
+/// With `complete`, the Go command may add to `go.mod` and `go.sum` what is missing there.
+fn environment(cx: &BuildContext, complete: bool) -> Result<Env, Failure> {
+    let modules = cx.kept_layer("mod-cache")?;
+    let objects = cx.kept_layer("build-cache")?;
+    let mut env = cx.env.clone();
+    let mut default = |name: &str, value: &str| {
+        if cx.var(name).is_none() {
+            env.insert(name.into(), value.into());
+        }
+    };
+    default("CGO_ENABLED", "0");
+    default("GOTOOLCHAIN", "auto");
+    let flags = cx.var("GOFLAGS").unwrap_or_default();
+    // Without it the cache is read-only even for its owner, and cannot be replaced.
+    let mode = if complete && !flags.contains("-mod=") { " -mod=mod" } else { "" };
+    let flags = format!("{flags} -modcacherw{mode}").trim().to_owned();
+    env.insert("GOFLAGS".into(), flags.into());
+    env.insert("GOOS".into(), cx.target.os.clone().into());
+    env.insert("GOARCH".into(), cx.target.arch.clone().into());
+    env.insert("GOTELEMETRY".into(), "off".into());
+    env.insert("GOPATH".into(), modules.clone().into());
+    env.insert("GOMODCACHE".into(), modules.join("pkg/mod").into());
+    env.insert("GOCACHE".into(), objects.into());
+    Ok(env)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{components_of, local};
+
+    #[test]
+    fn linked_modules_become_components() {
+        let text = "/l/bin/web: go1.22.3\n\tpath\texample.com/a\n\tmod\texample.com/a\t(devel)\t\n\
+                    \tdep\tgithub.com/x/y\tv1.2.3\th1:abc=\n\tdep\told.org/z\tv1.0.0\n\t=>\tnew.org/z\tv1.1.0\th1:d=\n\tbuild\t-trimpath=true\n";
+        let found: Vec<String> = components_of(text).into_iter().map(|c| c.purl).collect();
+        assert_eq!(
+            found,
+            ["pkg:golang/stdlib@1.22.3", "pkg:golang/github.com/x/y@v1.2.3", "pkg:golang/new.org/z@v1.1.0"]
+        );
+    }
+
+    #[test]
+    fn named_targets_are_folders_of_the_app() {
+        assert_eq!(local("cmd/web"), "./cmd/web");
+        assert_eq!(local("./cmd/web/"), "./cmd/web");
+        assert_eq!(local("."), ".");
+    }
+}
