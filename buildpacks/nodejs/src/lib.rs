@@ -1,1 +1,318 @@
-//! Node.js applications with npm
+//! Node.js applications with npm: the runtime, the packages, the build script, and what to start.
+//!
+//! Reading order: [`package`], [`range`], `runtime` (with `fetch`), `npm`, `modules` (with [`lock`]), [`steps`],
+//! [`start`]; the build that joins them is here.
+
+mod fetch;
+pub mod lock;
+mod modules;
+mod npm;
+pub mod package;
+pub mod range;
+mod runtime;
+pub mod start;
+pub mod steps;
+
+use std::path::{Path, PathBuf};
+
+use cnb_buildpack::context::is_on;
+use cnb_buildpack::layer::{LayerTypes, metadata};
+use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process, tree};
+
+use lock::Lock;
+use modules::{Kind, Modules};
+use npm::Runner;
+use package::{FILE, Package};
+use runtime::Runtime;
+use start::Script;
+use steps::Steps;
+
+/// The buildpack.
+#[derive(Clone, Copy, Debug)]
+pub struct Nodejs;
+
+/// The layer of the packages of production.
+pub(crate) const PRODUCTION: &str = "modules";
+/// The layer of all packages.
+pub(crate) const ALL: &str = "dev-modules";
+/// The layer of npm, for apps that run it when they start.
+const NPM: &str = "npm";
+/// Files that make an app without a package.json one of Node.js.
+const ALONE: &[&str] = &["server.js", "server.mjs"];
+/// The packages while building; which of them go into the image is known only after it.
+const BUILDING: LayerTypes = LayerTypes::CACHE;
+
+impl Buildpack for Nodejs {
+    fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
+        let has = |name: &str| cx.app_dir.join(name).is_file();
+        if has(FILE) {
+            Package::read(&cx.app_dir)?;
+        } else if !ALONE.iter().any(|name| has(name)) || has("go.mod") {
+            return Ok(Detection::would_need(
+                "a `package.json` (or a `server.js` alone) in the app's folder",
+            ));
+        }
+        Ok(Detection::pass())
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<(), Failure> {
+        let has_package = cx.app_dir.join(FILE).is_file();
+        let package = if has_package { Package::read(&cx.app_dir)? } else { Package::default() };
+        let installed = cx.app_dir.join(modules::DIR);
+        if installed.symlink_metadata().is_ok() {
+            cx.log.step("the app's own `node_modules` is left out: the packages are installed for the image");
+            tree::remove(&installed)?;
+        }
+        let scripts = steps::scripts(&package, cx.var("CNB_NODE_BUILD"))?;
+        let runtime = runtime::find(cx, &package)?;
+        let runner =
+            Runner::new(cx, runtime.npm_node.clone(), runtime.npm.clone(), runtime::bin(&runtime.node))?;
+        let modules = Modules::of(cx, &runner, &package, &runtime)?;
+        let procfile = fs_err::read_to_string(cx.app_dir.join("Procfile")).unwrap_or_default();
+        App {
+            procfile: start::procfile(&procfile, &package, &scripts),
+            cx,
+            package: &package,
+            runtime: &runtime,
+            runner: &runner,
+            modules: &modules,
+            scripts: &scripts,
+        }
+        .build()
+    }
+}
+
+/// What the image starts.
+enum Start {
+    Script(Script),
+    File(String),
+    Site {
+        root: String,
+        single_page: bool,
+    },
+    /// What the `Procfile` says, which is another buildpack's to read.
+    Procfile,
+}
+
+struct App<'a> {
+    cx: &'a BuildContext,
+    package: &'a Package,
+    runtime: &'a Runtime,
+    runner: &'a Runner<'a>,
+    modules: &'a Modules<'a>,
+    scripts: &'a [String],
+    /// The process types of a `Procfile`: what they start must be in the image, too.
+    procfile: Vec<(String, Script)>,
+}
+
+impl App<'_> {
+    fn build(&self) -> Result<(), Failure> {
+        let built = self.run_steps()?;
+        let process = match self.start()? {
+            Start::Site { root, single_page } => {
+                self.leave_out_server()?;
+                let asked = self.cx.var("CNB_STATIC_SPA");
+                cnb_static::install(self.cx, &root, asked.map_or(single_page, |a| is_on(Some(a))))?
+            }
+            Start::File(file) => {
+                self.ship(built.as_deref(), None)?;
+                Process::new("web", &["node", &file])
+            }
+            Start::Script(script) => {
+                self.ship(built.as_deref(), Some(&script))?;
+                script.process()
+            }
+            Start::Procfile => {
+                self.ship(built.as_deref(), None)?;
+                return self.cx.write_launch(Vec::new());
+            }
+        };
+        self.cx.log.step(format!("web: {}", process.command.join(" ")));
+        self.cx.write_launch(vec![process.default()])
+    }
+
+    /// Runs the scripts of the build; returns what names their result, if there are any.
+    fn run_steps(&self) -> Result<Option<String>, Failure> {
+        if self.scripts.is_empty() {
+            steps::forget(self.cx)?;
+            return Ok(None);
+        }
+        let steps = Steps::of(self.cx, self.scripts, self.modules.key())?;
+        let all = self.layer_of_all();
+        let has_packages = self.package.has_dependencies();
+        let is_there = !has_packages || self.modules.is_installed(all, BUILDING, Kind::All);
+        if has_packages {
+            self.modules.install(all, BUILDING, Kind::All)?;
+        }
+        if is_there && steps.is_done() {
+            steps.restore()?;
+        } else {
+            // Next.js follows no link out of the app's folder.
+            let follows_links = !self.package.depends_on("next");
+            let linked = match (has_packages, follows_links) {
+                (false, _) => Vec::new(),
+                (true, true) => self.modules.link(all)?,
+                (true, false) => self.modules.place(all)?,
+            };
+            steps.run(self.runner, &linked)?;
+            if !follows_links && self.changes_packages(&self.cx.app_dir) {
+                self.modules.take_back(all, &linked)?;
+            }
+            self.unlink(&linked)?;
+        }
+        Ok(Some(steps.key().to_owned()))
+    }
+
+    /// Without development dependencies one set of packages serves both.
+    fn layer_of_all(&self) -> &'static str {
+        if self.modules.has_dev() { ALL } else { PRODUCTION }
+    }
+
+    fn unlink(&self, linked: &[PathBuf]) -> Result<(), Failure> {
+        linked.iter().try_for_each(|path| tree::remove(&self.cx.app_dir.join(path)))
+    }
+
+    /// Decides what the image starts, by what is there after the build.
+    fn start(&self) -> Result<Start, Failure> {
+        let app = &self.cx.app_dir;
+        let site = |root: String| {
+            let single_page = start::is_single_page(&app.join(&root));
+            Start::Site { root, single_page }
+        };
+        if let Some(root) = self.cx.var("CNB_STATIC_ROOT") {
+            let root = cnb_static::root::find(app, Some(root))?;
+            return Ok(site(root.unwrap_or_else(|| ".".to_owned())));
+        }
+        let script = start::script(self.package, self.scripts);
+        let has_own_web = self.procfile.iter().any(|(kind, _)| kind == "web");
+        let built_site = || start::site(app).filter(|_| !self.scripts.is_empty() && !has_own_web);
+        if let Some(script) = script {
+            return Ok(match built_site() {
+                Some(root) if script.serves_front_end() => {
+                    self.cx.log.step(format!(
+                        "`{}` is a server for developers; the built front-end is served in its place",
+                        script.line
+                    ));
+                    site(root)
+                }
+                _ => Start::Script(script),
+            });
+        }
+        if let Some(root) = built_site().filter(|_| !start::is_server(self.package, app)) {
+            return Ok(site(root));
+        }
+        if let Some(file) = start::file(self.package, app) {
+            return Ok(Start::File(file));
+        }
+        if !self.procfile.is_empty() {
+            return Ok(Start::Procfile);
+        }
+        if let Some(root) = built_site() {
+            return Ok(site(root));
+        }
+        if let Some(file) = start::compiled_file(app) {
+            return Ok(Start::File(file.to_owned()));
+        }
+        if self.package.depends_on("next") && app.join(".next").is_dir() {
+            return Ok(Start::Script(Script { name: "start".to_owned(), line: "next start".to_owned() }));
+        }
+        if let Some(root) = cnb_static::root::find(app, None)? {
+            return Ok(site(root));
+        }
+        Err(Failure::new("package.json does not say what to start")
+            .because("there is no script `start`, no `main` that exists, no server.js, index.js or app.js, and no built site")
+            .next("add a script `start` to package.json, such as `node server.js`, or a `Procfile`"))
+    }
+
+    /// Puts runtime and packages into the image.
+    fn ship(&self, built: Option<&str>, script: Option<&Script>) -> Result<(), Failure> {
+        self.runtime.ship(self.cx)?;
+        self.ship_npm(script)?;
+        let kept = self.kept_dev_tools(script);
+        if !kept.is_empty() {
+            self.cx.log.warning(format!(
+                "development dependencies are part of the image, since the app starts with {}; \
+                 move what is needed to `dependencies`, or start without it",
+                kept.join(", ")
+            ));
+        }
+        if !self.package.has_dependencies() {
+            self.cx.remove_layer(PRODUCTION)?;
+            return self.cx.remove_layer(ALL);
+        }
+        if kept.is_empty() && !self.package.has_production_dependencies() {
+            return self.cx.remove_layer(PRODUCTION);
+        }
+        let launch = LayerTypes::LAUNCH_CACHE;
+        let layer = if built.is_some() && (!self.modules.has_dev() || !kept.is_empty()) {
+            let all = self.layer_of_all();
+            modules::remove_litter(&self.cx.layer_path(all))?;
+            self.modules.retype(all, launch, Kind::All)?;
+            all
+        } else if !kept.is_empty() {
+            self.modules.install(ALL, launch, Kind::All)?;
+            ALL
+        } else if let Some(changed) = built.filter(|_| self.changes_packages(&self.cx.layer_path(ALL))) {
+            self.modules.prune(ALL, PRODUCTION, launch, changed)?;
+            PRODUCTION
+        } else {
+            self.modules.install(PRODUCTION, launch, Kind::Production)?;
+            PRODUCTION
+        };
+        if layer == ALL {
+            self.cx.remove_layer(PRODUCTION)?;
+        }
+        self.modules.link(layer).map(drop)
+    }
+
+    /// Returns whether scripts of the build change the packages below `dir`: patches, generated clients.
+    fn changes_packages(&self, dir: &Path) -> bool {
+        dir.join(modules::DIR).join(".prisma").is_dir()
+            || self.scripts.iter().any(|s| package::AFTER_INSTALL.contains(&s.as_str()))
+    }
+
+    fn kept_dev_tools(&self, script: Option<&Script>) -> Vec<String> {
+        let lock = lock::own(&self.cx.app_dir).map(|name| Lock::read(&self.cx.app_dir.join(name)));
+        let lock = lock.unwrap_or_default();
+        let mut tools: Vec<String> =
+            self.started(script).flat_map(|s| s.dev_tools(self.package, &lock)).collect();
+        tools.sort();
+        tools.dedup();
+        tools
+    }
+
+    /// Lists everything that the image can start; a `Procfile` wins over the start script.
+    fn started<'s>(&'s self, script: Option<&'s Script>) -> impl Iterator<Item = &'s Script> {
+        let has_own_web = self.procfile.iter().any(|(kind, _)| kind == "web");
+        script.filter(|_| !has_own_web).into_iter().chain(self.procfile.iter().map(|(_, s)| s))
+    }
+
+    fn ship_npm(&self, script: Option<&Script>) -> Result<(), Failure> {
+        if let Some(manager) = self.started(script).find_map(Script::foreign_manager) {
+            self.cx.log.warning(format!("the app starts with `{manager}`, which is not part of the image"));
+        }
+        if !self.started(script).any(Script::needs_npm) {
+            return self.cx.remove_layer(NPM);
+        }
+        let npm = &self.runtime.npm;
+        self.cx.cached_layer(NPM, LayerTypes::LAUNCH, &metadata(&[("version", &npm.version)]), |layer| {
+            let inside = layer.path.join("lib/node_modules/npm");
+            fs_err::create_dir_all(layer.path.join("lib/node_modules"))?;
+            fs_err::create_dir_all(layer.path.join("bin"))?;
+            tree::copy(&npm.root, &inside)?;
+            for (name, file) in [("npm", "npm-cli.js"), ("npx", "npx-cli.js")] {
+                let target = PathBuf::from("../lib/node_modules/npm/bin").join(file);
+                tree::link(&target, &layer.path.join("bin").join(name))?;
+            }
+            Ok(None)
+        })?;
+        Ok(())
+    }
+
+    /// A site needs neither Node.js nor packages in the image.
+    fn leave_out_server(&self) -> Result<(), Failure> {
+        self.runtime.leave_out(self.cx)?;
+        self.cx.remove_layer(NPM)?;
+        if self.layer_of_all() == ALL { self.cx.remove_layer(PRODUCTION) } else { Ok(()) }
+    }
+}

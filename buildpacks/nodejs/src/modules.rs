@@ -1,0 +1,416 @@
+//! `node_modules`: installed by npm into a layer, kept while what decides about it stays the same.
+//!
+//! npm runs inside the layer's folder, on copies of the files that decide what is installed and without the app's
+//! own scripts. So a change of the source installs nothing again, and nothing of the app is inside the layer.
+
+use std::path::{Component, Path, PathBuf};
+
+use cnb_buildpack::command::{Command, Output};
+use cnb_buildpack::layer::{Layer, LayerTypes, Scope, metadata};
+use cnb_buildpack::log::Log;
+use cnb_buildpack::{BuildContext, Failure, tree};
+use cnb_spec::env::Action;
+
+use crate::lock::{self, Lock};
+use crate::npm::{CAUSES, Runner};
+use crate::package::{FILE, Package};
+use crate::runtime::Runtime;
+
+/// The folder of installed packages.
+pub(crate) const DIR: &str = "node_modules";
+/// The lock file that npm wrote where the app has none, as the layer keeps it.
+const MADE_LOCK: &str = "made-lock.json";
+/// What tools leave in the folder that no image needs.
+const LITTER: &[&str] = &[".cache", ".vite", ".vite-temp", ".package-lock.json"];
+
+/// Which packages a layer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Those of production.
+    Production,
+    /// All of them.
+    All,
+}
+
+impl Kind {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Production => "--omit=dev",
+            Self::All => "--include=dev",
+        }
+    }
+}
+
+/// What is to be installed.
+#[derive(Debug)]
+pub(crate) struct Modules<'a> {
+    cx: &'a BuildContext,
+    runner: &'a Runner<'a>,
+    /// The files that npm needs, by their path within the app, with their text.
+    files: Vec<(PathBuf, Vec<u8>)>,
+    /// Archives of the app that are dependencies.
+    archives: Vec<PathBuf>,
+    lock: Option<&'static str>,
+    has_dev: bool,
+    key: String,
+}
+
+impl<'a> Modules<'a> {
+    /// Collects what decides about the packages of an app.
+    pub(crate) fn of(
+        cx: &'a BuildContext,
+        runner: &'a Runner<'a>,
+        package: &Package,
+        runtime: &Runtime,
+    ) -> Result<Self, Failure> {
+        let mut key = tree::Key::default()
+            .with("format", "1")
+            .with("node", runtime.version.to_string())
+            .with("npm", &runtime.npm.version)
+            .with("arch", &cx.target.arch)
+            .with(FILE, package.dependency_fields());
+        let mut files = vec![(PathBuf::from(FILE), package.for_install().into_bytes())];
+        let mut has_dev = package.has_dev_dependencies();
+        let local = package.local_dependencies();
+        if package.has_workspaces() || !local.is_empty() {
+            for path in manifests(&cx.app_dir)? {
+                // A folder may hold one that is broken on purpose: npm reports it if it matters.
+                let Ok(inner) = Package::read(&cx.app_dir.join(&path)) else { continue };
+                has_dev |= package.has_workspaces() && inner.has_dev_dependencies();
+                let path = path.join(FILE);
+                key = key.with(&path.to_string_lossy(), inner.dependency_fields());
+                files.push((path, inner.for_install().into_bytes()));
+            }
+        }
+        let lock = lock::own(&cx.app_dir);
+        for name in lock.into_iter().chain([".npmrc"]) {
+            if let Ok(bytes) = fs_err::read(cx.app_dir.join(name)) {
+                key = key.with(name, &bytes);
+                files.push((PathBuf::from(name), bytes));
+            }
+        }
+        let archives: Vec<PathBuf> =
+            local.into_iter().map(PathBuf::from).filter(|p| cx.app_dir.join(p).is_file()).collect();
+        for archive in &archives {
+            key = key.with(&archive.to_string_lossy(), tree::hash_file(&cx.app_dir.join(archive))?);
+        }
+        for (name, value) in &cx.env {
+            let name = name.to_string_lossy();
+            if name.to_ascii_lowercase().starts_with("npm_config_") {
+                key = key.with(&name, value.as_encoded_bytes());
+            }
+        }
+        Ok(Self { cx, runner, files, archives, lock, has_dev, key: key.finish() })
+    }
+
+    /// Returns whether some packages are for development alone.
+    pub(crate) fn has_dev(&self) -> bool {
+        self.has_dev
+    }
+
+    /// Names what decides about the packages.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Says what the user should know about the lock file.
+    pub(crate) fn explain_lock(&self) {
+        if self.lock.is_some() {
+            return;
+        }
+        match lock::foreign(&self.cx.app_dir) {
+            Some((file, tool)) => self.cx.log.warning(format!(
+                "`{file}` of {tool} is not read: this version installs with npm, from the ranges in package.json"
+            )),
+            None => self.cx.log.warning(
+                "there is no package-lock.json: another build may install other versions; \
+                 `npm install` writes one to commit",
+            ),
+        }
+    }
+
+    /// Returns whether an earlier build's layer has these packages.
+    pub(crate) fn is_installed(&self, name: &str, types: LayerTypes, kind: Kind) -> bool {
+        self.cx.is_reusable(name, types, &self.metadata(kind, ""))
+    }
+
+    /// Fills the layer, or uses an earlier build's.
+    pub(crate) fn install(&self, name: &str, types: LayerTypes, kind: Kind) -> Result<(), Failure> {
+        let metadata = self.metadata(kind, "");
+        if self.is_installed(name, types, kind) {
+            self.cx.log.step(format!("packages are those of an earlier build ({name})"));
+        } else {
+            self.explain_lock();
+        }
+        self.cx.cached_layer(name, types, &metadata, |layer| {
+            self.copy_inputs(layer)?;
+            let mut has_lock = self.lock.is_some();
+            let made = self.cx.layer_path(crate::ALL).join(MADE_LOCK);
+            if !has_lock && kind == Kind::Production && made.is_file() {
+                fs_err::copy(made, layer.path.join("package-lock.json"))?;
+                has_lock = true;
+            }
+            self.run(&layer.path, kind, has_lock)?;
+            self.finish(layer)
+        })?;
+        Ok(())
+    }
+
+    /// Fills the layer with those packages of another layer that production needs; `because` names what changed
+    /// them after they were installed.
+    pub(crate) fn prune(
+        &self,
+        from: &str,
+        name: &str,
+        types: LayerTypes,
+        because: &str,
+    ) -> Result<(), Failure> {
+        self.cx.cached_layer(name, types, &self.metadata(Kind::Production, because), |layer| {
+            let from = self.cx.layer_path(from);
+            for (rel, _) in found(&from)? {
+                tree::copy(&from.join(&rel).join(DIR), &layer.path.join(&rel).join(DIR))?;
+            }
+            self.copy_inputs(layer)?;
+            if self.lock.is_none() && from.join(MADE_LOCK).is_file() {
+                fs_err::copy(from.join(MADE_LOCK), layer.path.join("package-lock.json"))?;
+            }
+            self.runner
+                .install(&layer.path, &["prune", "--omit=dev", "--ignore-scripts"])
+                .run(&self.cx.log, CAUSES)?;
+            self.finish(layer)
+        })?;
+        Ok(())
+    }
+
+    /// Records what the layer of these packages is for.
+    pub(crate) fn retype(&self, name: &str, types: LayerTypes, kind: Kind) -> Result<(), Failure> {
+        self.cx.write_layer_toml(name, types, &self.metadata(kind, ""))
+    }
+
+    fn metadata(&self, kind: Kind, because: &str) -> toml::Table {
+        let kind = if kind == Kind::All { "all" } else { "production" };
+        metadata(&[("key", &self.key), ("packages", kind), ("because", because)])
+    }
+
+    fn copy_inputs(&self, layer: &Layer) -> Result<(), Failure> {
+        for (path, text) in &self.files {
+            let to = layer.path.join(path);
+            fs_err::create_dir_all(to.parent().unwrap_or(&layer.path))?;
+            fs_err::write(to, text)?;
+        }
+        for path in &self.archives {
+            let to = layer.path.join(path);
+            fs_err::create_dir_all(to.parent().unwrap_or(&layer.path))?;
+            fs_err::copy(self.cx.app_dir.join(path), to)?;
+        }
+        Ok(())
+    }
+
+    /// Runs npm, and again with what users would try next where that is known to help.
+    fn run(&self, dir: &Path, kind: Kind, has_lock: bool) -> Result<(), Failure> {
+        let mut args = vec![if has_lock { "ci" } else { "install" }, kind.flag()];
+        loop {
+            let command = self.runner.install(dir, &args);
+            let output = self.stream(&command)?;
+            if output.success {
+                return Ok(());
+            }
+            if args[0] == "ci" && output.says("EUSAGE") {
+                self.cx.log.warning(
+                    "the lock file does not match package.json, so npm chooses the versions anew; \
+                     run `npm install` and commit the lock file",
+                );
+                args[0] = "install";
+            } else if !args.contains(&"--legacy-peer-deps") && output.says("ERESOLVE") {
+                self.cx.log.warning(
+                    "the packages' peer dependencies contradict each other; npm goes on without checking them. \
+                     `legacy-peer-deps=true` in the app's `.npmrc` says the same",
+                );
+                args.push("--legacy-peer-deps");
+            } else {
+                return Err(command.failure(&output, CAUSES));
+            }
+            tree::remove(&dir.join(DIR))?;
+        }
+    }
+
+    /// Runs npm and shows what it printed, without the help text that it adds to a refusal.
+    fn stream(&self, command: &Command) -> Result<Output, Failure> {
+        self.cx.log.step(format!("$ {}", command.shown()));
+        let output = command.stream(&Log::new(|_| {}))?;
+        let shown = output.tail.split("\nnpm error Clean install a project").next().unwrap_or_default();
+        self.cx.log.output(shown);
+        Ok(output)
+    }
+
+    /// Leaves nothing but packages, the same whatever registry they came from.
+    fn finish(&self, layer: &Layer) -> Result<Option<cnb_buildpack::sbom::Sbom>, Failure> {
+        let sbom = Lock::read(&layer.path.join(DIR).join(".package-lock.json")).sbom();
+        if self.lock.is_none() && layer.path.join("package-lock.json").is_file() && layer.name == crate::ALL {
+            tree::move_to(&layer.path.join("package-lock.json"), &layer.path.join(MADE_LOCK))?;
+        }
+        for (path, _) in &self.files {
+            tree::remove(&layer.path.join(path))?;
+        }
+        for path in self.archives.iter().map(PathBuf::as_path).chain([Path::new("package-lock.json")]) {
+            tree::remove(&layer.path.join(path))?;
+        }
+        for (_, dir) in found(&layer.path)? {
+            self.lead_links_to_app(&layer.path, &dir)?;
+        }
+        fs_err::create_dir_all(layer.path.join(DIR))?;
+        if layer.name != crate::ALL {
+            remove_litter(&layer.path)?;
+        }
+        let bin = self.cx.app_dir.join(DIR).join(".bin");
+        layer.set_env(&Scope::Launch, "PATH", Action::PrependPath, &bin.to_string_lossy())?;
+        Ok(Some(sbom))
+    }
+
+    /// Packages that are folders of the app are links; they lead out of the layer's copy into the app itself.
+    fn lead_links_to_app(&self, layer: &Path, dir: &Path) -> Result<(), Failure> {
+        for entry in fs_err::read_dir(dir)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_type()?.is_symlink() {
+                let target = normal(&dir.join(fs_err::read_link(&path)?));
+                if let Ok(inside) = target.strip_prefix(layer)
+                    && !inside.components().any(|c| c.as_os_str() == DIR)
+                {
+                    tree::link(&self.cx.app_dir.join(inside), &path)?;
+                }
+            } else if entry.file_name().as_encoded_bytes().starts_with(b"@") {
+                self.lead_links_to_app(layer, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the packages of a layer into the app, and returns the paths within the app that they have there.
+    ///
+    /// Some build tools follow no link that leads out of the app's folder.
+    pub(crate) fn place(&self, name: &str) -> Result<Vec<PathBuf>, Failure> {
+        let mut placed = Vec::new();
+        for (rel, dir) in found(&self.cx.layer_path(name))? {
+            if self.cx.app_dir.join(&rel).is_dir() {
+                let path = rel.join(DIR);
+                tree::remove(&self.cx.app_dir.join(&path))?;
+                tree::copy(&dir, &self.cx.app_dir.join(&path))?;
+                placed.push(path);
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Moves packages that were placed in the app back into the layer, with what changed them meanwhile.
+    pub(crate) fn take_back(&self, name: &str, placed: &[PathBuf]) -> Result<(), Failure> {
+        for path in placed {
+            let (from, to) = (self.cx.app_dir.join(path), self.cx.layer_path(name).join(path));
+            tree::remove(&to)?;
+            tree::move_to(&from, &to)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the packages of a layer those of the app, and returns the paths within the app that became links.
+    pub(crate) fn link(&self, name: &str) -> Result<Vec<PathBuf>, Failure> {
+        let mut linked = Vec::new();
+        for (rel, dir) in found(&self.cx.layer_path(name))? {
+            if self.cx.app_dir.join(&rel).is_dir() {
+                let path = rel.join(DIR);
+                tree::link(&dir, &self.cx.app_dir.join(&path))?;
+                linked.push(path);
+            }
+        }
+        Ok(linked)
+    }
+}
+
+/// Removes what tools leave beside the packages.
+pub(crate) fn remove_litter(layer: &Path) -> Result<(), Failure> {
+    for (_, dir) in found(layer)? {
+        for name in LITTER {
+            tree::remove(&dir.join(name))?;
+        }
+    }
+    tree::remove(&layer.join(MADE_LOCK))
+}
+
+/// Finds the package folders in a layer: the path that each belongs to, and the folder.
+fn found(layer: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
+    let mut found = Vec::new();
+    let mut todo = vec![PathBuf::new()];
+    while let Some(rel) = todo.pop() {
+        for entry in fs_err::read_dir(layer.join(&rel))? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
+            if entry.file_name() == DIR {
+                found.push((rel.clone(), entry.path()));
+            } else {
+                todo.push(rel.join(entry.file_name()));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Finds the folders below an app that have a package.json, outside of installed packages.
+fn manifests(app: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let mut todo = vec![PathBuf::new()];
+    while let Some(rel) = todo.pop() {
+        for entry in fs_err::read_dir(app.join(&rel))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !entry.file_type()?.is_dir() || name == DIR || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = rel.join(name);
+            if app.join(&path).join(FILE).is_file() {
+                found.push(path.clone());
+            }
+            todo.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Resolves `..` by the text alone.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Path, found, manifests, normal};
+
+    #[test]
+    fn folders_of_packages_are_found_but_not_those_inside_of_packages() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["node_modules/a/node_modules/b", "packages/x/node_modules/c"] {
+            fs_err::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        fs_err::write(dir.path().join("packages/x/package.json"), "{}").unwrap();
+        fs_err::write(dir.path().join("node_modules/a/package.json"), "{}").unwrap();
+        let rels: Vec<_> = found(dir.path()).unwrap().into_iter().map(|(rel, _)| rel).collect();
+        assert_eq!(rels, [Path::new(""), Path::new("packages/x")]);
+        assert_eq!(manifests(dir.path()).unwrap(), [Path::new("packages/x")]);
+    }
+
+    #[test]
+    fn parents_are_resolved_by_text() {
+        assert_eq!(normal(Path::new("/l/node_modules/../packages/a")), Path::new("/l/packages/a"));
+    }
+}
