@@ -1,1 +1,54 @@
-//! The daemonless platform as a library
+//! The daemonless platform as a library: a [`BuildRequest`] in, an image and a [`Report`] out.
+//!
+//! ```no_run
+//! use cnb_platform::{BuildRequest, Cancel, Event, Home, Platform};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let env = std::env::vars_os().collect();
+//! let platform = Platform::new(Home::locate(&env)?, env);
+//! let app = cnb_platform::HostPath::new(&std::env::current_dir()?, "app");
+//! let request = BuildRequest::new(app, "myapp".parse()?);
+//! let report = platform.build(&request, &|event: Event<'_>| println!("{event:?}"), &Cancel::new())?;
+//! println!("{}", report.digest);
+//! # Ok(())
+//! # }
+//! ```
+
+mod analysis;
+mod base;
+mod build;
+mod cancel;
+mod check;
+mod disk;
+mod enter;
+mod event;
+mod explain;
+mod export;
+mod failure;
+mod guest;
+mod home;
+pub mod host;
+mod images;
+mod modules;
+mod parts;
+mod platform;
+mod project;
+mod report;
+mod request;
+mod run;
+mod run_build;
+pub mod source;
+mod unisolated;
+mod workdir;
+
+pub use cancel::{Cancel, Stopped};
+pub use cnb_fs::{GuestPath, HostPath};
+pub use cnb_spec::exec_env::ExecEnv;
+pub use cnb_spec::image_ref::{ImageRef, ImageRefError};
+pub use event::{Event, Events, Level, Phase};
+pub use failure::{Failure, FailureKind};
+pub use home::{Home, HomeError};
+pub use platform::{GcReport, Inspection, Platform, StoredImage};
+pub use report::{Report, ReportLayer, ReportProcess};
+pub use request::{BuildRequest, Isolation, Limits, Network, Output, RunImageSource, Volume};
+pub use run::{RunRequest, Running};

@@ -1,0 +1,167 @@
+//! Makes the programs that this library carries: the launcher, the sandbox's init, and the bundled buildpacks.
+//!
+//! They run in places that have nothing beside them, so they are linked statically: with musl where that
+//! target is installed, with glibc otherwise. Cargo cannot do both in one build, so a second cargo builds
+//! them in a directory of its own below the target directory, once for all profiles.
+
+use std::env;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use sha2::{Digest, Sha256};
+
+/// The package, its program, and the name it is carried under.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("cnb-launcher", "launcher"),
+    ("cnb-sandbox", "cnb-init"),
+    ("cnb-procfile", "buildpack-procfile"),
+    ("cnb-static", "buildpack-static"),
+    ("cnb-nodejs", "buildpack-nodejs"),
+    ("cnb-go", "buildpack-go"),
+];
+
+/// The folders of the bundled buildpacks, by the name of their program.
+const BUILDPACKS: &[&str] = &["procfile", "static", "nodejs", "go"];
+
+fn main() {
+    let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let workspace = manifest_dir.join("../..");
+    for watched in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "crates/cnb-launcher",
+        "crates/cnb-sandbox/src",
+        "crates/cnb-sandbox/Cargo.toml",
+        "crates/cnb-spec/src",
+        "crates/cnb-fs/src",
+        "crates/cnb-dirs/src",
+        "crates/cnb-buildpack/src",
+    ] {
+        println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
+    }
+    for name in BUILDPACKS {
+        for part in ["src", "buildpack.toml", "Cargo.toml"] {
+            println!(
+                "cargo::rerun-if-changed={}",
+                workspace.join("buildpacks").join(name).join(part).display()
+            );
+        }
+    }
+
+    let out = PathBuf::from(variable("OUT_DIR"));
+    // OUT_DIR is <target>/<profile>/build/<package>/out.
+    let profile_dir =
+        out.ancestors().nth(3).expect("cargo nests OUT_DIR below the profile's directory").to_path_buf();
+    let target_dir =
+        profile_dir.parent().expect("the profile's directory lies in the target directory").join("parts");
+    let built = build(&workspace, &target_dir);
+
+    // Tests and packagers take the launcher from beside the other programs.
+    replace(&built.join("launcher"), &profile_dir.join("cnb-launcher"));
+    fs::write(out.join("parts.rs"), table(&workspace, &built)).expect("write the table of parts");
+}
+
+/// Builds all programs; returns the folder they are in.
+fn build(workspace: &Path, target_dir: &Path) -> PathBuf {
+    let target = static_target();
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo
+        .current_dir(workspace)
+        .args(["build", "--profile", "parts", "--target", &target, "--target-dir"])
+        .arg(target_dir);
+    for (package, _) in PROGRAMS {
+        cargo.args(["--package", package]);
+    }
+    for (_, program) in PROGRAMS {
+        cargo.args(["--bin", program]);
+    }
+    // What the outer build sets for itself must not change the inner one, or it would be built twice.
+    for name in [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CLIPPY_ARGS",
+        "CARGO_MAKEFLAGS",
+        "MAKEFLAGS",
+    ] {
+        cargo.env_remove(name);
+    }
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    let status = cargo.status().expect("start cargo for the static parts");
+    assert!(status.success(), "the static parts could not be built: see cargo's message above");
+    target_dir.join(target).join("parts")
+}
+
+/// The target to link statically for: musl when rustup has it, glibc otherwise.
+fn static_target() -> String {
+    let arch = variable("CARGO_CFG_TARGET_ARCH");
+    let os = variable("CARGO_CFG_TARGET_OS");
+    assert!(
+        os == "linux" && (arch == "x86_64" || arch == "aarch64"),
+        "cnb runs on Linux, x86_64 and aarch64, not on {os} {arch}"
+    );
+    let musl = format!("{arch}-unknown-linux-musl");
+    let output = Command::new(variable("RUSTC"))
+        .args(["--print", "sysroot"])
+        .output()
+        .expect("ask rustc for its sysroot");
+    let sysroot = String::from_utf8(output.stdout).expect("a path that is text");
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(&musl).join("lib").is_dir() {
+        musl
+    } else {
+        format!("{arch}-unknown-linux-gnu")
+    }
+}
+
+/// The source of the table that the library includes.
+fn table(workspace: &Path, built: &Path) -> String {
+    let mut text = String::new();
+    let mut hash = Sha256::new();
+    let mut add = |text: &mut String, name: &str, path: &Path, executable: bool| {
+        let path = fs::canonicalize(path).expect("find a part");
+        hash.update(name);
+        hash.update(fs::read(&path).expect("read a part"));
+        writeln!(
+            text,
+            "    Part {{ path: {name:?}, bytes: include_bytes!({:?}), executable: {executable} }},",
+            path.display().to_string()
+        )
+        .expect("write to a string");
+    };
+    text.push_str("pub(super) const PARTS: &[Part] = &[\n");
+    for (_, program) in &PROGRAMS[..2] {
+        add(&mut text, &format!("bin/{program}"), &built.join(program), true);
+    }
+    for name in BUILDPACKS {
+        let descriptor = workspace.join("buildpacks").join(name).join("buildpack.toml");
+        add(&mut text, &format!("buildpacks/{name}/buildpack.toml"), &descriptor, false);
+        add(
+            &mut text,
+            &format!("buildpacks/{name}/bin/buildpack"),
+            &built.join(format!("buildpack-{name}")),
+            true,
+        );
+    }
+    text.push_str("];\n");
+    let mut key = String::new();
+    for byte in hash.finalize().iter().take(8) {
+        write!(key, "{byte:02x}").expect("write to a string");
+    }
+    writeln!(text, "pub(super) const KEY: &str = {key:?};").expect("write to a string");
+    text
+}
+
+/// Copies a program so that one that is running at the moment is left alone.
+fn replace(from: &Path, to: &Path) {
+    let temporary = to.with_extension("new");
+    fs::copy(from, &temporary).expect("copy the launcher");
+    fs::rename(&temporary, to).expect("rename the launcher");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a build script is told everything in its environment")]
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}
