@@ -1,0 +1,292 @@
+//! The command line as typed: names, values and help texts; what they mean is decided in [`request`](crate::request).
+//!
+//! The help texts are also the reference, `docs/cli.md`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const GLOBAL: &str = "Options of every command";
+const BUILDPACKS: &str = "Buildpacks and base";
+const ENVIRONMENT: &str = "What the buildpacks have";
+const CACHE: &str = "Reuse";
+const OUTPUT: &str = "Results";
+const PROGRESS: &str = "Progress";
+
+/// Builds and runs container images from source code with Cloud Native Buildpacks, without an engine.
+#[derive(Debug, Parser)]
+#[command(name = "cnb", version, propagate_version = false)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct CommandLine {
+    /// What is shown.
+    #[command(flatten)]
+    pub(crate) show: Show,
+    /// What is done.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command has.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Show {
+    /// Show more: sizes, times, and what is only interesting when something is wrong
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub(crate) verbose: bool,
+    /// Show errors only; `build` prints the digest of the image, `images` the names
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
+    pub(crate) quiet: bool,
+    /// Use no colours, as with `NO_COLOR` in the environment
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub(crate) no_color: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build an image from the source code of an application
+    Build(Box<BuildArgs>),
+    /// Run an image here, without an engine; what it changes is thrown away
+    Run(RunArgs),
+    /// List the images of the local store
+    Images(ImagesArgs),
+    /// Show what an image of the local store consists of
+    Inspect(InspectArgs),
+    /// Remove images from the local store
+    Rm(RmArgs),
+    /// Delete what no image needs any more, and what interrupted builds left
+    Gc(GcArgs),
+    /// Print the completions for a shell
+    Completion(CompletionArgs),
+    /// Print the version
+    Version,
+}
+
+/// `cnb build`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub(crate) struct BuildArgs {
+    /// The folder with the application's source code; never written [default: .]
+    #[arg(value_name = "APP")]
+    pub(crate) app: Option<PathBuf>,
+    /// The same as APP
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// The name of the image
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) image: Option<String>,
+    /// One more name for the image (repeatable)
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) tag: Vec<String>,
+
+    /// A buildpack to use instead of detecting which are wanted: a directory, a tar archive, a `.cnb` file, or
+    /// `id` or `id@version` of a bundled one (repeatable, or separated by commas)
+    #[arg(long, short, value_name = "BUILDPACK", value_delimiter = ',', help_heading = BUILDPACKS)]
+    pub(crate) buildpack: Vec<String>,
+    /// The builder: `host` makes images from the host's own system
+    #[arg(long, short = 'B', value_name = "BUILDER", default_value = "host", help_heading = BUILDPACKS)]
+    pub(crate) builder: String,
+    /// The image to run on instead of a minimal one made from the host: a name in the local store, `oci:DIR` or
+    /// `oci-archive:FILE`
+    #[arg(long, value_name = "IMAGE", help_heading = BUILDPACKS)]
+    pub(crate) run_image: Option<OsString>,
+    /// The process type to start by default
+    #[arg(long = "default-process", short = 'D', visible_alias = "process", value_name = "TYPE", help_heading = BUILDPACKS)]
+    pub(crate) default_process: Option<String>,
+    /// The project descriptor [default: `project.toml` in the application's folder]
+    #[arg(long, short, value_name = "FILE", help_heading = BUILDPACKS)]
+    pub(crate) descriptor: Option<PathBuf>,
+    /// The execution environment [default: production]
+    #[arg(long, value_name = "NAME", help_heading = BUILDPACKS)]
+    pub(crate) exec_env: Option<String>,
+    /// Where the application lies in the image
+    #[arg(long, value_name = "PATH", default_value = "/workspace", help_heading = BUILDPACKS)]
+    pub(crate) workspace: PathBuf,
+
+    /// An environment variable for the buildpacks; `K` alone takes the value that it has here (repeatable)
+    #[arg(long, short, value_name = "K=V", help_heading = ENVIRONMENT)]
+    pub(crate) env: Vec<OsString>,
+    /// A file with such variables, one a line, `#` starts a comment (repeatable); `--env` wins
+    #[arg(long, value_name = "FILE", help_heading = ENVIRONMENT)]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// A folder of this machine that the buildpacks see: read-only, or writable with `:rw` (repeatable)
+    #[arg(long, value_name = "HOST:GUEST[:ro|rw]", help_heading = ENVIRONMENT)]
+    pub(crate) volume: Vec<OsString>,
+    /// The network that the buildpacks have
+    #[arg(long, value_name = "NETWORK", value_enum, default_value = "host", help_heading = ENVIRONMENT)]
+    pub(crate) network: NetworkArg,
+    /// How the buildpacks are kept from this machine
+    #[arg(long, value_name = "KIND", value_enum, default_value = "auto", help_heading = ENVIRONMENT)]
+    pub(crate) isolation: IsolationArg,
+    /// How long the build may take: `90s`, `10m`, `1h30m`
+    #[arg(long, value_name = "DURATION", help_heading = ENVIRONMENT)]
+    pub(crate) timeout: Option<String>,
+    /// How much memory the buildpacks may use: `512M`, `2G`
+    #[arg(long, value_name = "SIZE", help_heading = ENVIRONMENT)]
+    pub(crate) memory: Option<String>,
+    /// How many processes the buildpacks may have at a time
+    #[arg(long, value_name = "N", default_value_t = 4096, help_heading = ENVIRONMENT)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) pids: u64,
+    /// How much the buildpacks may write: `512M`, `2G`
+    #[arg(long, value_name = "SIZE", help_heading = ENVIRONMENT)]
+    pub(crate) disk: Option<String>,
+
+    /// Where cached layers are kept: `dir:PATH`; the first is written, all are read (repeatable) [default: with the
+    /// local store, one per image]
+    #[arg(long, value_name = "CACHE", help_heading = CACHE)]
+    pub(crate) cache: Vec<OsString>,
+    /// Forget what earlier builds of this image cached
+    #[arg(long, help_heading = CACHE)]
+    pub(crate) clear_cache: bool,
+    /// The image whose layers are reused [default: the one with the same name]
+    #[arg(long, value_name = "NAME", help_heading = CACHE)]
+    pub(crate) previous_image: Option<String>,
+
+    /// Where the image goes beside the local store: `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`
+    /// (repeatable)
+    #[arg(long, short, value_name = "OUTPUT", help_heading = OUTPUT)]
+    pub(crate) output: Vec<OsString>,
+    /// The time of creation: seconds since 1970, RFC 3339, or `now` [default: `SOURCE_DATE_EPOCH`, or 1980-01-01, so
+    /// that the same source gives the same image]
+    #[arg(long, visible_alias = "date-time", value_name = "TIME", allow_negative_numbers = true, help_heading = OUTPUT)]
+    pub(crate) creation_time: Option<String>,
+    /// Where `report.toml` is written
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub(crate) report: Option<PathBuf>,
+    /// The folder to which the SBOM files of the image are copied
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub(crate) sbom_output_dir: Option<PathBuf>,
+
+    /// Print a report in JSON on standard output
+    #[arg(long, help_heading = PROGRESS)]
+    pub(crate) json: bool,
+    /// Start each line of the progress with the time
+    #[arg(long, help_heading = PROGRESS)]
+    pub(crate) timestamps: bool,
+    /// The same as --verbose
+    #[arg(short = 'v', help_heading = PROGRESS)]
+    pub(crate) v: bool,
+}
+
+/// The networks to choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkArg {
+    /// That of this machine.
+    #[value(help = "that of this machine")]
+    Host,
+    /// None but a loop-back interface.
+    #[value(help = "none but a loop-back interface")]
+    None,
+}
+
+/// The kinds of isolation to choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IsolationArg {
+    /// A sandbox where the kernel allows one.
+    #[value(help = "a sandbox where the kernel allows one, else none, with a warning")]
+    Auto,
+    /// A sandbox, or nothing.
+    #[value(help = "a sandbox, or an error")]
+    Sandbox,
+    /// No sandbox.
+    #[value(help = "no sandbox")]
+    None,
+}
+
+/// `cnb run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The image, of the local store
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// The port to tell the application in `PORT`; the network is that of this machine
+    #[arg(long, short, value_name = "PORT")]
+    pub(crate) port: Option<String>,
+    /// An environment variable for the application; `K` alone takes the value that it has here (repeatable)
+    #[arg(long, short, value_name = "K=V")]
+    pub(crate) env: Vec<OsString>,
+    /// A file with such variables, one a line, `#` starts a comment (repeatable); `--env` wins
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// The process type to start instead of the default
+    #[arg(long, value_name = "TYPE", conflicts_with = "entrypoint")]
+    pub(crate) process: Option<String>,
+    /// The program to start instead of a process of the image
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// A folder of this machine that the application sees: writable, or read-only with `:ro` (repeatable)
+    #[arg(long, short, value_name = "HOST:GUEST[:ro]")]
+    pub(crate) volume: Vec<OsString>,
+    /// Whether the application gets a terminal; `-t` alone means `always`
+    #[arg(long, short, value_name = "WHEN", value_enum, default_value = "auto")]
+    #[arg(num_args = 0..=1, default_missing_value = "always", require_equals = true)]
+    pub(crate) tty: TtyArg,
+    /// Accepted as engines have it: standard input is always connected.
+    #[arg(long, short, hide = true)]
+    pub(crate) interactive: bool,
+    /// Accepted as engines have it: what a run changes is always thrown away.
+    #[arg(long, hide = true)]
+    pub(crate) rm: bool,
+    /// Arguments for the process
+    #[arg(value_name = "CMD", last = true)]
+    pub(crate) args: Vec<String>,
+}
+
+/// When an application gets a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TtyArg {
+    /// When there is one here.
+    #[value(help = "when standard input and output are one")]
+    Auto,
+    /// In any case.
+    #[value(help = "in any case")]
+    Always,
+    /// In no case.
+    #[value(help = "in no case")]
+    Never,
+}
+
+/// `cnb images`.
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cnb inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cnb rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// The images
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+}
+
+/// `cnb gc`.
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cnb completion`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: Shell,
+}

@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub(crate) mod build;
+pub(crate) mod completion;
+pub(crate) mod gc;
+pub(crate) mod images;
+pub(crate) mod inspect;
+pub(crate) mod rm;
+pub(crate) mod run;

@@ -1,0 +1,35 @@
+//! `cnb run`: an image as a process of this machine.
+
+use std::sync::Arc;
+
+use cnb_platform::Platform;
+
+use crate::args::RunArgs;
+use crate::error::CliError;
+use crate::printer::Printer;
+use crate::request::{self, Surroundings};
+use crate::signals;
+use crate::world::World;
+
+/// Runs an image, and returns the exit code of its process.
+pub(crate) fn run(args: &RunArgs, world: &World, printer: Printer) -> Result<u8, CliError> {
+    let request = request::run(args, &Surroundings::of(world)?)?;
+    let platform = Platform::new(world.home()?, world.env.clone());
+    // Before the application can do anything: one that says it is ready must be within reach.
+    let signals = signals::watch().map_err(CliError::Signals)?;
+    let running = Arc::new(platform.run(&request)?);
+    if let Some(port) = request.port {
+        printer.note(&format!("Listening, once it has started: http://localhost:{port}"));
+    }
+    // Weak, so that what the run leaves goes when it has ended, and not with the thread that hears signals.
+    let app = Arc::downgrade(&running);
+    signals::forward(signals, move |signal| match app.upgrade() {
+        Some(app) if signal == signals::WINDOW_CHANGED => app.resize(),
+        Some(app) => app.signal(signal),
+        None => {}
+    })
+    .map_err(CliError::Signals)?;
+    let code = running.wait()?;
+    // An exit code has eight bits, here as there.
+    Ok(u8::try_from(code & 0xff).unwrap_or(1))
+}

@@ -1,0 +1,9 @@
+//! Transcripts of the `cnb` program: exit code, standard output, standard error.
+//!
+//! One module per command or group of commands; what needs no build is tried here.
+
+mod build;
+mod cnb;
+mod run;
+mod shell;
+mod store;

@@ -1,0 +1,124 @@
+//! The example applications: the same bytes from everywhere, and images that other programs take and run.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use cnb_testkit::{free_port, wait_for};
+
+use crate::engines::{Dockerd, Podman, available, run};
+
+/// The examples, what each needs of the host, and whether it is a server.
+const EXAMPLES: &[(&str, &str, bool)] = &[
+    ("static-site", "sh", true),
+    ("procfile-shell", "sh", false),
+    ("go-http", "go", true),
+    ("node-express", "npm", true),
+];
+
+/// How long a server may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+/// Builds `app` with `cnb` in the user's own environment, which has the language's tools; returns its report.
+#[track_caller]
+fn build(home: &Path, app: &Path, name: &str, outputs: &[String]) -> serde_json::Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cnb"));
+    command.env("CNB_HOME", home).args(["build", "--json", "--image", name]).arg(app).stdin(Stdio::null());
+    for output in outputs {
+        command.args(["--output", output]);
+    }
+    let output = command.output().expect("start cnb");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}\n{stderr}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{name}: {e}\n{stderr}"))
+}
+
+#[test]
+fn examples_are_the_same_from_everywhere_and_run_in_podman_and_dockerd() {
+    for (name, needs, server) in EXAMPLES {
+        if !available_to_anyone(needs) {
+            continue;
+        }
+        let dir = tempfile::Builder::new().prefix("cnb-examples-").tempdir().expect("a folder");
+        let elsewhere = dir.path().join("some/where/else");
+        fs_err::create_dir_all(&elsewhere).expect("a folder");
+        run(
+            "cp",
+            &[
+                "-r",
+                "--no-preserve=mode,timestamps",
+                examples().join(name).to_str().expect("UTF-8"),
+                "some/where/else",
+            ],
+            dir.path(),
+        );
+        run("chmod", &["-R", "u=rwX,go=rX", "some"], dir.path());
+        run("sh", &["-c", "find some -name '*.sh' -exec chmod 755 {} +"], dir.path());
+        let outputs = [
+            format!("oci:{}/layout", dir.path().display()),
+            format!("docker-archive:{}/docker.tar", dir.path().display()),
+        ];
+
+        let first = build(&dir.path().join("one"), &examples().join(name), name, &outputs);
+        let again = build(&dir.path().join("one"), &examples().join(name), name, &[]);
+        let other = build(&dir.path().join("two"), &elsewhere.join(name), name, &[]);
+        assert_eq!(first["digest"], again["digest"], "{name}: built again");
+        assert_eq!(first["digest"], other["digest"], "{name}: built from another folder, for the first time");
+        let all_reused = again["layers"].as_array().is_some_and(|l| l.iter().all(|l| l["reused"] == true));
+        assert!(all_reused, "{name}: {again}");
+
+        if available(&["skopeo", "umoci"]) {
+            run("skopeo", &["inspect", "oci:layout"], dir.path());
+            run("umoci", &["stat", "--image", "layout:latest"], dir.path());
+        }
+        if available(&["podman", "runc"]) {
+            let podman = Podman::start(dir.path());
+            let image = podman.load("docker.tar");
+            answers(name, *server, |port| podman.begin(&image, port));
+        }
+        if available(&["dockerd", "docker"]) {
+            let dockerd = Dockerd::start(dir.path());
+            dockerd.load("docker.tar");
+            answers(name, *server, |port| dockerd.begin(&format!("{name}:latest"), port));
+        }
+    }
+}
+
+/// Checks that a started image serves on its port, or ends well where it is no server.
+#[track_caller]
+fn answers(name: &str, server: bool, start: impl Fn(u16) -> Child) {
+    let port = free_port().expect("a free port");
+    let mut child = start(port);
+    if !server {
+        assert!(child.wait().expect("wait for the engine").success(), "{name}");
+        return;
+    }
+    let up = wait_for(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let page =
+        Command::new("curl").args(["-sS", "--max-time", "20", &format!("http://127.0.0.1:{port}/")]).output();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .expect("end it");
+    child.wait().expect("wait for the engine");
+    assert!(up, "{name} does not listen on its port");
+    assert!(page.is_ok_and(|p| p.status.success() && !p.stdout.is_empty()), "{name} does not answer");
+}
+
+/// Returns whether a tool of a language is there; in CI it has to be.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test has no main, and says what it skips"
+)]
+fn available_to_anyone(program: &str) -> bool {
+    let there = Command::new("which").arg(program).output().is_ok_and(|o| o.status.success());
+    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "missing: {program}");
+    if !there {
+        eprintln!("skipped: needs {program}");
+    }
+    there
+}
