@@ -1,0 +1,168 @@
+//! The one test command: everything that a change must pass, in the order in which it fails fastest.
+//!
+//! As root, peers that tests need (engines, a registry, image tools) are installed first as Debian packages;
+//! without root, tests that miss one say that they were skipped.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use fs_err as fs;
+
+/// The programs that tests use as peers, and the Debian packages that bring them.
+const PEERS: &[(&str, &str)] = &[
+    ("bwrap", "bubblewrap"),
+    ("dockerd", "docker.io"),
+    ("docker-registry", "docker-registry"),
+    ("newuidmap", "uidmap"),
+    ("podman", "podman"),
+    ("python3", "python3"),
+    ("runc", "runc"),
+    ("setpriv", "util-linux"),
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("zstd", "zstd"),
+];
+
+/// What of the environment counts.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where programs are looked for.
+    pub path: OsString,
+    /// Whether nothing may be skipped: `CI=true`.
+    pub ci: bool,
+}
+
+/// A command of the gate.
+struct Step {
+    name: &'static str,
+    program: &'static str,
+    args: Vec<String>,
+    env: &'static [(&'static str, &'static str)],
+}
+
+fn step(name: &'static str, program: &'static str, args: &[&str]) -> Step {
+    Step { name, program, args: args.iter().map(|a| (*a).to_owned()).collect(), env: &[] }
+}
+
+/// Runs everything in the workspace `root`; `say` gets one line for each step.
+///
+/// # Errors
+/// The first step that failed, by name.
+pub fn run(root: &Path, around: &Surroundings, say: &dyn Fn(&str)) -> Result<(), String> {
+    install_peers(around, say)?;
+    let mounts = mounts();
+    let doc = Step {
+        env: &[("RUSTDOCFLAGS", "-D warnings")],
+        ..step("documentation", "cargo", &["doc", "--workspace", "--no-deps", "--document-private-items"])
+    };
+    for step in [
+        step("format", "cargo", &["fmt", "--all", "--check"]),
+        step("lints", "cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        doc,
+        step("tests", "cargo", &["test", "--workspace"]),
+        step("release build", "cargo", &["build", "--release"]),
+    ] {
+        execute(root, &step, say)?;
+    }
+    if missing(around, &["bwrap", "docker-registry", "skopeo", "python3"]).is_empty() {
+        let launcher = "target/release/cnb-launcher";
+        execute(
+            root,
+            &step(
+                "specification cases",
+                "python3",
+                &["spec-tests/run.py", "--lifecycle", "target/release", "--launcher", launcher],
+            ),
+            say,
+        )?;
+    } else if around.ci {
+        return Err("the specification cases need bubblewrap, docker-registry, skopeo and python3".to_owned());
+    } else {
+        say("specification cases: skipped, since bubblewrap, docker-registry, skopeo or python3 is missing");
+    }
+    let start = Instant::now();
+    let count = crate::examples::run_all(root, &root.join("target/release/cnb"), &[], say)
+        .map_err(|e| format!("examples: {e}"))?;
+    say(&format!("==> examples: {count} commands passed in {} s", start.elapsed().as_secs()));
+    let left: Vec<String> = self::mounts().difference(&mounts).cloned().collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("mounts were left behind: {}", left.join(", "))) }
+}
+
+fn execute(root: &Path, step: &Step, say: &dyn Fn(&str)) -> Result<(), String> {
+    say(&format!("==> {}: {} {}", step.name, step.program, step.args.join(" ")));
+    let start = Instant::now();
+    let status =
+        Command::new(step.program).args(&step.args).envs(step.env.iter().copied()).current_dir(root).status();
+    match status {
+        Ok(status) if status.success() => {
+            say(&format!("==> {}: passed in {} s", step.name, start.elapsed().as_secs()));
+            Ok(())
+        }
+        Ok(status) => Err(format!("{} failed: {status}", step.name)),
+        Err(e) => Err(format!("{} could not start `{}`: {e}", step.name, step.program)),
+    }
+}
+
+/// Installs what is missing, as root on a Debian system.
+fn install_peers(around: &Surroundings, say: &dyn Fn(&str)) -> Result<(), String> {
+    let all: Vec<&str> = PEERS.iter().map(|(program, _)| *program).collect();
+    let missing = missing(around, &all);
+    let packages: Vec<&str> =
+        PEERS.iter().filter(|(p, _)| missing.contains(p)).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !is_root() || !on_path(around, "apt-get") {
+        say(&format!("missing peers, whose tests are skipped: {}", missing.join(", ")));
+        return Ok(());
+    }
+    say(&format!("==> installing {}", packages.join(", ")));
+    for args in
+        [vec!["update", "-q"], [vec!["install", "-q", "-y", "--no-install-recommends"], packages].concat()]
+    {
+        let mut command = Command::new("apt-get");
+        command.args(&args).env("DEBIAN_FRONTEND", "noninteractive");
+        // Services of the packages are not for us: the tests start what they need, and end it.
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        let ours = !policy.exists() && fs::write(policy, "#!/bin/sh\nexit 101\n").is_ok();
+        if ours {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(policy, mode).map_err(|e| e.to_string())?;
+        }
+        let status = command.status();
+        if ours {
+            fs::remove_file(policy).map_err(|e| e.to_string())?;
+        }
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => return Err(format!("apt-get {} failed: {status}", args[0])),
+            Err(e) => return Err(format!("apt-get could not be started: {e}")),
+        }
+    }
+    Ok(())
+}
+
+fn missing<'a>(around: &Surroundings, programs: &[&'a str]) -> Vec<&'a str> {
+    programs.iter().copied().filter(|p| !on_path(around, p)).collect()
+}
+
+fn on_path(around: &Surroundings, program: &str) -> bool {
+    // Root's programs may not be on the path of an ordinary user.
+    std::env::split_paths(&around.path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir| dir.join(program).is_file())
+}
+
+/// Root owns what it makes.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+/// Where something is mounted now.
+fn mounts() -> BTreeSet<String> {
+    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    table.lines().filter_map(|line| line.split(' ').nth(1)).map(str::to_owned).collect()
+}

@@ -1,0 +1,19 @@
+//! Checks and chores of this workspace: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask examples`.
+
+pub mod examples;
+pub mod gate;
+pub mod tidy;
+
+use std::path::{Path, PathBuf};
+
+/// Returns the folder of the workspace.
+pub fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").components().fold(PathBuf::new(), |mut path, part| {
+        if part == std::path::Component::ParentDir {
+            path.pop();
+        } else {
+            path.push(part);
+        }
+        path
+    })
+}
