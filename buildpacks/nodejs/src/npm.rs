@@ -84,6 +84,16 @@ pub(crate) const CAUSES: &[Cause] = &[
         next: "check the network, the proxy and the registry in `.npmrc`",
     },
     Cause {
+        says: "EAI_AGAIN",
+        means: "the package registry cannot be reached: its name does not resolve",
+        next: "check the network, the proxy and the registry in `.npmrc`",
+    },
+    Cause {
+        says: "ECONNRESET",
+        means: "the connection to the package registry broke",
+        next: "try again; check the network and the proxy",
+    },
+    Cause {
         says: "ECONNREFUSED",
         means: "the package registry cannot be reached",
         next: "check the network, the proxy and the registry in `.npmrc`",
@@ -220,5 +230,19 @@ impl<'a> Runner<'a> {
     fn command(&self, dir: &Path, env: &Env, args: &[&str]) -> Command {
         let title = format!("npm {}", args.join(" "));
         Command::new(&self.node, dir, env).args([self.npm.cli()]).args(args).title(title)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_cannot_be_reached_is_named_as_the_cause() {
+        for code in ["EAI_AGAIN", "ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT"] {
+            let line = format!("npm error code {code}");
+            let cause = CAUSES.iter().find(|c| line.contains(c.says)).map(|c| c.means);
+            assert!(cause.is_some_and(|means| means.contains("registry")), "{code}: {cause:?}");
+        }
     }
 }
