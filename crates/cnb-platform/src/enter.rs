@@ -87,6 +87,11 @@ impl Session<'_> {
             (started.map_err(failed)?, Some(places))
         };
         self.cancel.attach(sandbox.killer());
+        if self.request.limits.memory.is_some() && !sandbox.memory_is_limited() {
+            self.warn(
+                "the memory limit is not enforced: no version 2 control group with the memory controller is delegated to this user",
+            );
+        }
         let root = sandbox
             .root()
             .map_err(|e| Failure::new(FailureKind::Other, "failed to enter the sandbox").because(e))?;

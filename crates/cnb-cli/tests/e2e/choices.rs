@@ -152,6 +152,17 @@ fn a_build_can_be_told_to_take_no_longer_and_the_next_one_works() {
 }
 
 #[test]
+fn a_memory_limit_holds_or_the_user_learns_that_it_does_not() {
+    as_each_user(|bench| {
+        let greedy = format!("x=$(head -c 200000000 /dev/zero | tr '\\0' a)\n{APP}");
+        let buildpack = bench.buildpack("test/greedy", &greedy);
+        let done = bench.build("app", &buildpack, &["--memory", "64M"]);
+        let told = done.stderr.contains("the memory limit is not enforced");
+        assert_eq!(told, done.code == 0, "{}", done.stderr);
+    });
+}
+
+#[test]
 fn reports_and_sboms_go_where_they_are_wanted() {
     as_each_user(|bench| {
         let buildpack = bench.buildpack("test/app", APP);
