@@ -1,5 +1,7 @@
 //! The app's own scripts of the build, and their result, which is kept while nothing that they read changes.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cnb_buildpack::context::is_on;
@@ -89,7 +91,8 @@ impl<'a> Steps<'a> {
         for (name, value) in &env {
             key = key.with(&name.to_string_lossy(), value.as_encoded_bytes());
         }
-        let key = key.with_snapshot("files", &before).finish();
+        // The result holds the permissions of folders, so it belongs to those that were there before.
+        let key = key.with_snapshot("files", &before).with("modes", modes(&before)).finish();
         Ok(Self { cx, scripts, before, key })
     }
 
@@ -115,7 +118,10 @@ impl<'a> Steps<'a> {
         for path in removed_paths(&layer.path)? {
             tree::remove(&self.cx.app_dir.join(path))?;
         }
-        tree::copy(&layer.path.join("files"), &self.cx.app_dir)?;
+        for entry in fs_err::read_dir(layer.path.join("files"))? {
+            let entry = entry?;
+            tree::copy(&entry.path(), &self.cx.app_dir.join(entry.file_name()))?;
+        }
         self.cx.kept_layer(CACHES).map(drop)
     }
 
@@ -142,11 +148,19 @@ impl<'a> Steps<'a> {
                     continue;
                 }
                 let to = files.join(path);
-                if matches!(node, tree::Node::Dir) {
+                if matches!(node, tree::Node::Dir(_)) {
                     fs_err::create_dir_all(to)?;
                 } else {
                     fs_err::create_dir_all(to.parent().unwrap_or(&files))?;
                     tree::copy(&self.cx.app_dir.join(path), &to)?;
+                }
+            }
+            // Folders get their permissions last, the inner ones first: they may forbid writing.
+            for (path, node) in after.iter().rev() {
+                if let tree::Node::Dir(mode) = node
+                    && files.join(path).is_dir()
+                {
+                    fs_err::set_permissions(files.join(path), Permissions::from_mode(*mode))?;
                 }
             }
             let gone = self.before.keys().filter(|p| !after.contains_key(*p) && !linked.contains(p));
@@ -157,6 +171,15 @@ impl<'a> Steps<'a> {
         })?;
         Ok(())
     }
+}
+
+/// Writes down the permissions of all files and folders.
+fn modes(files: &tree::Snapshot) -> Vec<u8> {
+    let mode = |node: &tree::Node| match node {
+        tree::Node::Dir(mode) | tree::Node::File(mode, _) => *mode,
+        tree::Node::Link(_) => 0,
+    };
+    files.values().flat_map(|node| mode(node).to_le_bytes()).collect()
 }
 
 /// Forgets the results of earlier builds.

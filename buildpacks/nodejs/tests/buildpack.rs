@@ -127,6 +127,36 @@ fn a_changed_source_builds_again_and_installs_nothing() {
 }
 
 #[test]
+fn what_is_used_again_has_the_permissions_of_what_was_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "none") else { return };
+    let package = r#"{"scripts":{"start":"node server.js","build":"mkdir -m 770 -p out/in && echo 1 >out/in/a && chmod 640 out/in/a && echo 2 >lib/b && chmod 600 server.js && mkdir was && rm file && mkdir file && touch file/c"}}"#;
+    let prepare = || {
+        trial.use_app(&fixture_dir("none")).unwrap();
+        let app = trial.app_dir();
+        fs_err::create_dir(app.join("lib")).unwrap();
+        for (name, text) in [("package.json", package), ("server.js", ""), ("lib/a", ""), ("file", "")] {
+            fs_err::write(app.join(name), text).unwrap();
+        }
+        for name in ["", "lib"] {
+            fs_err::set_permissions(app.join(name), std::fs::Permissions::from_mode(0o775)).unwrap();
+        }
+    };
+    let state = || {
+        let root = trial.app_dir().metadata().unwrap().permissions().mode();
+        (root, tree::snapshot(&trial.app_dir(), &|_| false).unwrap())
+    };
+    prepare();
+    build(&trial);
+    let built = state();
+    trial.restore().unwrap();
+    prepare();
+    let output = build(&trial);
+    assert!(output.contains("is used again"), "{output}");
+    assert_eq!(state(), built);
+}
+
+#[test]
 fn a_variable_of_the_user_builds_again() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "built") else { return };

@@ -13,13 +13,16 @@ use crate::Failure;
 /// What a path in a tree is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Node {
-    /// A directory.
-    Dir,
-    /// A file: whether it can be executed, and the hash of its content.
-    File(bool, [u8; 32]),
+    /// A directory: its permissions.
+    Dir(u32),
+    /// A file: its permissions, and the hash of its content.
+    File(u32, [u8; 32]),
     /// A symbolic link and what it points at.
     Link(PathBuf),
 }
+
+/// The bits of a mode that are permissions.
+const PERMISSIONS: u32 = 0o7777;
 
 /// The files of a tree by their path within it.
 pub type Snapshot = BTreeMap<PathBuf, Node>;
@@ -40,12 +43,11 @@ pub fn snapshot(root: &Path, skip: &dyn Fn(&Path) -> bool) -> Result<Snapshot, F
             let kind = entry.file_type()?;
             let node = if kind.is_dir() {
                 todo.push(path.clone());
-                Node::Dir
+                Node::Dir(entry.metadata()?.mode() & PERMISSIONS)
             } else if kind.is_symlink() {
                 Node::Link(fs_err::read_link(entry.path())?)
             } else if kind.is_file() {
-                let executable = entry.metadata()?.mode() & 0o111 != 0;
-                Node::File(executable, hash_file(&entry.path())?)
+                Node::File(entry.metadata()?.mode() & PERMISSIONS, hash_file(&entry.path())?)
             } else {
                 continue;
             };
@@ -98,7 +100,8 @@ impl Key {
         self
     }
 
-    /// Adds a tree.
+    /// Adds a tree. Of permissions only counts who may execute a file: the rest depends on the umask of
+    /// whoever copied the app.
     #[must_use]
     pub fn with_snapshot(mut self, name: &str, snapshot: &Snapshot) -> Self {
         self.add(name.as_bytes());
@@ -106,9 +109,9 @@ impl Key {
         for (path, node) in snapshot {
             self.add(path.as_os_str().as_bytes());
             match node {
-                Node::Dir => self.add(b"d"),
-                Node::File(executable, hash) => {
-                    self.add(if *executable { b"x" } else { b"f" });
+                Node::Dir(_) => self.add(b"d"),
+                Node::File(mode, hash) => {
+                    self.add(if mode & 0o111 == 0 { b"f" } else { b"x" });
                     self.add(hash);
                 }
                 Node::Link(to) => {
@@ -160,6 +163,9 @@ fn make_writable(dir: &Path) -> Result<(), Failure> {
 pub fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     let meta = fs_err::symlink_metadata(from)?;
     if meta.is_dir() {
+        if !to.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+            remove(to)?;
+        }
         fs_err::create_dir_all(to)?;
         for entry in fs_err::read_dir(from)? {
             let entry = entry?;
