@@ -1,7 +1,8 @@
 //! Files and directories that appear whole or not at all.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,9 +10,26 @@ use crate::FsError;
 
 /// Writes `bytes` to `path` so that readers see the old content or the new, never a part.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    replace(path, bytes, |temporary| File::create_new(temporary))
+}
+
+/// Writes a secret to `path` as [`write()`] does: nobody but the owner can read it, not even for a moment.
+///
+/// Who owned the file before owns it afterwards, where we may decide that.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    replace(path, bytes, |temporary| {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(temporary)?;
+        if let Ok(old) = fs::metadata(path) {
+            let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
+        }
+        Ok(file)
+    })
+}
+
+fn replace(path: &Path, bytes: &[u8], create: impl FnOnce(&Path) -> io::Result<File>) -> Result<(), FsError> {
     let temporary = beside(path);
     let result = (|| {
-        let mut file = File::create_new(&temporary)?;
+        let mut file = create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -45,6 +63,8 @@ pub fn remove_tree(path: &Path) -> Result<(), FsError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -53,6 +73,18 @@ mod tests {
         let path = dir.path().join("f");
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
+        assert_eq!(crate::toml_file::read_host_bytes(&path, 10).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_its_owners_alone_whatever_the_file_was_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write(&path, b"one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, b"two").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         assert_eq!(crate::toml_file::read_host_bytes(&path, 10).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }

@@ -79,6 +79,25 @@ impl Root {
         self.resolve(path, flags, Mode::empty()).map_err(FsError::on("open", path.as_guest()))
     }
 
+    /// Opens `path` with `flags`, creating a file with `mode`, to which the umask applies, if there is none.
+    pub fn create(&self, path: &GuestPath, flags: OFlags, mode: u32) -> Result<OwnedFd, FsError> {
+        let file = self.resolve(path, flags | OFlags::CREATE, Mode::from_raw_mode(mode));
+        let file = file.map_err(FsError::on("write", path.as_guest()))?;
+        self.give(&file).map_err(FsError::on("give to the build user", path.as_guest()))?;
+        Ok(file)
+    }
+
+    /// Makes a symbolic link to `target` at `path`, which must not be there.
+    pub fn symlink(&self, target: &OsStr, path: &GuestPath) -> Result<(), FsError> {
+        let on_error = |e: Errno| FsError::on("link", path.as_guest())(e);
+        let (dir, name) = self.parent_of(path).map_err(on_error)?;
+        fs::symlinkat(target, &dir, name).map_err(on_error)?;
+        match self.owner {
+            Some(owner) => chown_at(&dir, name, owner).map_err(on_error),
+            None => Ok(()),
+        }
+    }
+
     /// Opens a regular file for reading; anything else is an error, and a FIFO does not block.
     pub fn open_file(&self, path: &GuestPath) -> Result<File, FsError> {
         let on_error = |e: Errno| FsError::on("read", path.as_guest())(e);
@@ -118,11 +137,10 @@ impl Root {
         if let Some(parent) = path.parent() {
             self.create_dir_all(&parent)?;
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = self.resolve(path, flags, Mode::from_raw_mode(mode));
-        let file = file.map_err(FsError::on("write", path.as_guest()))?;
-        self.give(&file).map_err(FsError::on("give to the build user", path.as_guest()))?;
-        File::from(file).write_all(bytes).map_err(FsError::on("write", path.as_guest()))
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        File::from(self.create(path, flags, mode)?)
+            .write_all(bytes)
+            .map_err(FsError::on("write", path.as_guest()))
     }
 
     /// Creates a directory and its parents; those that exist are left as they are.
