@@ -61,6 +61,13 @@ impl PlatformApi {
     pub const LATEST: Self = Self(Version::zero(15));
     /// The oldest and the newest supported minor of major 0.
     pub const MINORS: (u32, u32) = (7, 15);
+    /// The oldest supported version.
+    pub const OLDEST: Self = Self(Version::zero(Self::MINORS.0));
+
+    /// Returns every supported version, oldest first (requirement I1).
+    pub fn supported() -> impl Iterator<Item = Self> {
+        (Self::MINORS.0..=Self::MINORS.1).map(|minor| Self(Version::zero(minor)))
+    }
 
     const fn since(self, minor: u32) -> bool {
         self.0.minor >= minor
@@ -146,6 +153,11 @@ impl PlatformApi {
         self.since(13)
     }
 
+    /// Returns whether a cache image that is replaced is deleted (before 0.13).
+    pub const fn deletes_old_cache_image(self) -> bool {
+        !self.since(13)
+    }
+
     /// Returns whether insecure registries can be named (0.13).
     pub const fn has_insecure_registries(self) -> bool {
         self.since(13)
@@ -195,6 +207,13 @@ impl BuildpackApi {
     pub const LATEST: Self = Self(Version::zero(12));
     /// The oldest and the newest supported minor of major 0.
     pub const MINORS: (u32, u32) = (7, 12);
+    /// The oldest supported version.
+    pub const OLDEST: Self = Self(Version::zero(Self::MINORS.0));
+
+    /// Returns every supported version, oldest first (requirement I1).
+    pub fn supported() -> impl Iterator<Item = Self> {
+        (Self::MINORS.0..=Self::MINORS.1).map(|minor| Self(Version::zero(minor)))
+    }
 
     const fn since(self, minor: u32) -> bool {
         self.0.minor >= minor
@@ -269,6 +288,19 @@ mod tests {
         for bad in ["", "v", "0.x", "0.1.2", "-1", "0.-1", "٠.٧", "99999999999"] {
             check(bad, Err(ApiError::Unreadable(bad.into())));
         }
+    }
+
+    #[test]
+    fn every_listed_version_is_accepted() {
+        let platform: Vec<_> = PlatformApi::supported().collect();
+        assert_eq!((platform[0], platform[platform.len() - 1]), (PlatformApi::OLDEST, PlatformApi::LATEST));
+        assert!(platform.iter().all(|api| api.to_string().parse() == Ok(*api)));
+        let buildpack: Vec<_> = BuildpackApi::supported().collect();
+        assert_eq!(
+            (buildpack[0], buildpack[buildpack.len() - 1]),
+            (BuildpackApi::OLDEST, BuildpackApi::LATEST)
+        );
+        assert!(buildpack.iter().all(|api| api.to_string().parse() == Ok(*api)));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::fault;
+
 /// Why a text is no execution environment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid execution environment `{0}`: it must not contain `/`")]
@@ -56,7 +58,9 @@ pub struct ExecEnvs {
 impl ExecEnvs {
     /// Returns whether `env` is among them; `*` and an empty list mean any.
     pub fn contains(&self, env: &ExecEnv) -> bool {
-        self.names.is_empty() || self.names.iter().any(|n| n == "*" || n == env.as_str())
+        self.names.is_empty()
+            || fault::is("exec-env-ignored")
+            || self.names.iter().any(|n| n == "*" || n == env.as_str())
     }
 
     /// Returns the names without order and duplicates.

@@ -150,6 +150,13 @@ impl ImageRef {
     }
 }
 
+/// Returns the canonical form of a name without its digest, so that names can be compared; a text that is no
+/// name is returned as it is.
+pub fn canonical(name: &str) -> String {
+    let plain = name.split_once("@sha256:").map_or(name, |(plain, _)| plain);
+    plain.parse::<ImageRef>().map_or_else(|_| name.to_owned(), |parsed| parsed.to_string())
+}
+
 struct Suffix<'a>(&'a Selector);
 
 impl fmt::Display for Suffix<'_> {

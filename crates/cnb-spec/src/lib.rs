@@ -25,8 +25,10 @@
 pub mod api;
 pub mod buildpack;
 pub mod digest;
+pub mod distribution;
 pub mod env;
 pub mod exec_env;
+pub mod fault;
 pub mod gojson;
 pub mod gotoml;
 pub mod id;

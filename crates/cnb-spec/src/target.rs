@@ -49,6 +49,27 @@ pub struct ModuleTarget {
     pub distros: Vec<Distro>,
 }
 
+impl Target {
+    /// Returns the target as messages of the Go lifecycle show it: compact JSON without what is unknown.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            #[serde(skip_serializing_if = "str::is_empty")]
+            id: &'a str,
+            os: &'a str,
+            arch: &'a str,
+            #[serde(rename = "arch-variant", skip_serializing_if = "str::is_empty")]
+            arch_variant: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            distro: Option<&'a Distro>,
+        }
+        let Self { id, os, arch, arch_variant, distro } = self;
+        let shown = Shown { id, os, arch, arch_variant, distro: distro.as_ref() };
+        // Text fields alone cannot fail to be written.
+        crate::gojson::to_string(&shown).unwrap_or_default()
+    }
+}
+
 impl ModuleTarget {
     /// Returns whether a module with this target can build for `base` (requirement C40).
     pub fn accepts(&self, base: &Target) -> bool {

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod manifest;
+pub mod time;
 
 pub use config::{Healthcheck, History, ImageConfig, RootFs, RuntimeConfig};
 pub use manifest::{Descriptor, Index, Manifest, Platform};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 
 use super::group_toml::GroupElement;
-use super::metadata_toml::BuildMetadata;
+use super::metadata_toml::{BomEntry, BuildMetadata};
 use super::run_toml::RunImage;
 use crate::api::PlatformApi;
 use crate::gojson;
@@ -35,11 +35,14 @@ pub const BASE_DISTRO_VERSION: &str = "io.buildpacks.base.distro.version";
 pub const BASE_ID: &str = "io.buildpacks.base.id";
 
 /// The label `io.buildpacks.lifecycle.metadata`, also `[metadata]` of `analyzed.toml` (requirement E30).
+///
+/// `App` is what is made of `app`; a rebase, which must keep all of it, takes any JSON (B94).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LifecycleMetadata {
+#[serde(bound(deserialize = "App: Deserialize<'de> + Default"))]
+pub struct LifecycleMetadata<App = Vec<LayerSha>> {
     /// The app's layers.
     #[serde(default, deserialize_with = "null_as_default")]
-    pub app: Vec<LayerSha>,
+    pub app: App,
     /// The SBOM layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<LayerSha>,
@@ -148,9 +151,13 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 }
 
 impl LifecycleMetadata {
-    /// Reads the label; a missing or unreadable one is as none (requirement B29).
+    /// Reads the label, `None` when it cannot be read; an empty one has nothing in it (requirement B29).
     pub fn from_label(label: &str) -> Option<Self> {
-        serde_json::from_str(label).ok()
+        if label.is_empty() {
+            return Some(Self::default());
+        }
+        let read: Option<Self> = serde_json::from_str(label).ok()?;
+        Some(read.unwrap_or_default())
     }
 
     /// Returns the value of the label.
@@ -269,7 +276,7 @@ pub struct GitSource {
 #[derive(Serialize)]
 struct BuildLabel<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    bom: Option<Json>,
+    bom: Option<BomLabels<'a>>,
     /// `null` when the file has none, as Go writes a list that was never filled.
     buildpacks: Option<Vec<ModuleLabel<'a>>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -352,18 +359,32 @@ fn modules(elements: &[GroupElement]) -> Vec<ModuleLabel<'_>> {
         .collect()
 }
 
-fn bom(metadata: &BuildMetadata) -> Json {
-    if metadata.bom.is_empty() {
-        return Json::Null;
+/// The bill of materials; `null` when there is none.
+#[derive(Serialize)]
+struct BomLabels<'a>(Option<Vec<BomLabel<'a>>>);
+
+/// An entry of the bill of materials, with Go's key order.
+#[derive(Serialize)]
+struct BomLabel<'a> {
+    name: &'a str,
+    metadata: Option<Json>,
+    buildpack: BomBuildpackLabel<'a>,
+}
+
+#[derive(Serialize)]
+struct BomBuildpackLabel<'a> {
+    id: &'a str,
+    version: &'a str,
+}
+
+fn bom(metadata: &BuildMetadata) -> BomLabels<'_> {
+    let mut all = Vec::new();
+    for BomEntry { name, metadata, buildpack } in &metadata.bom {
+        let buildpack = BomBuildpackLabel { id: buildpack.id.as_str(), version: &buildpack.version };
+        let metadata = metadata.as_ref().map(value::table_to_json);
+        all.push(BomLabel { name, metadata, buildpack });
     }
-    let entry = |e: &super::metadata_toml::BomEntry| {
-        serde_json::json!({
-            "name": e.name,
-            "metadata": e.metadata.as_ref().map(value::table_to_json),
-            "buildpack": {"id": e.buildpack.id.as_str(), "version": e.buildpack.version},
-        })
-    };
-    Json::Array(metadata.bom.iter().map(entry).collect())
+    BomLabels(Some(all).filter(|all| !all.is_empty()))
 }
 
 #[cfg(test)]

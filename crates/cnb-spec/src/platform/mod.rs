@@ -1,6 +1,7 @@
 //! Files that platform and lifecycle exchange, and the labels of app images.
 
 pub mod analyzed_toml;
+pub mod cache_metadata;
 pub mod group_toml;
 pub mod labels;
 pub mod metadata_toml;

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{fault, image_ref};
+
 /// The contents of `run.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct RunFile {
@@ -33,6 +35,14 @@ pub struct StackFile {
 }
 
 impl RunImage {
+    /// Returns whether `name` is this image or a mirror of it; digests do not count (E32, B92).
+    pub fn contains(&self, name: &str) -> bool {
+        let name = image_ref::canonical(name);
+        std::iter::once(&self.image)
+            .chain(self.mirrors.iter().filter(|_| !fault::is("mirrors-ignored")))
+            .any(|own| image_ref::canonical(own) == name)
+    }
+
     /// Chooses the name to read: the first on `registry` that `readable` accepts, else the first that it
     /// accepts at all (requirement B25). `registry_of` tells a name's registry.
     pub fn choose<'a>(
