@@ -12,6 +12,7 @@ use cnb_spec::buildpack::build_toml::{BuildToml, Unmet};
 use cnb_spec::buildpack::buildpack_plan::BuildpackPlan;
 use cnb_spec::buildpack::launch_toml::{BomItem, LaunchToml, ProcessEntry};
 use cnb_spec::buildpack::layer_toml::LayerTypes;
+use cnb_spec::fault;
 use cnb_spec::platform::metadata_toml::{BomBuildpack, BomEntry};
 use cnb_spec::process::{Label, Process, Slice};
 
@@ -80,7 +81,7 @@ fn layer_types(root: &Root, found: &BuildpackLayers) -> Result<Vec<(OsString, La
     let mut all = Vec::new();
     for name in found.with_files() {
         let types = found.metadata(root, name).map_err(BuildError::LayerFile)?.types;
-        if types == LayerTypes::default() {
+        if types == LayerTypes::default() && !fault::is("typeless-layer-kept") {
             set_aside(root, found, name)?;
         }
         all.push((name.to_os_string(), types));
@@ -119,7 +120,8 @@ fn met(unmet: &[Unmet], plan: &BuildpackPlan) -> Result<Vec<String>, BuildError>
             return Err(BuildError::UnmetNotRequested(entry.name.clone()));
         }
     }
-    let unmet: HashSet<&str> = unmet.iter().map(|entry| entry.name.as_str()).collect();
+    let unmet: HashSet<&str> =
+        unmet.iter().filter(|_| !fault::is("unmet-ignored")).map(|entry| entry.name.as_str()).collect();
     let names = plan.entries.iter().map(|entry| &entry.name);
     Ok(names.filter(|name| !unmet.contains(name.as_str())).cloned().collect())
 }
@@ -174,7 +176,11 @@ fn sbom_files(
             SbomSubject::Layer(layer) => {
                 let types = by_name.get(layer.as_os_str()).copied().unwrap_or_default();
                 copy(
-                    if types.launch { Destination::Launch } else { Destination::Build },
+                    if types.launch && !fault::is("layer-sbom-misplaced") {
+                        Destination::Launch
+                    } else {
+                        Destination::Build
+                    },
                     Some(layer.clone()),
                 );
                 if types.cache {

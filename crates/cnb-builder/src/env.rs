@@ -3,6 +3,7 @@
 use cnb_dirs::env_dir;
 use cnb_fs::{GuestPath, Root};
 use cnb_spec::env::{self, Action, BUILD_PATHS, Env};
+use cnb_spec::fault;
 
 use crate::BuildError;
 
@@ -20,8 +21,8 @@ pub fn apply_layers(root: &Root, layers: &[GuestPath], env: &mut Env) -> Result<
         }
         for name in ["env", "env.build"] {
             let dir = layer.join(name);
-            env_dir::apply(root, &dir, Action::Override, env)
-                .map_err(|source| BuildError::LayerEnv { dir, source })?;
+            let bare = if fault::is("layer-env-default") { Action::Default } else { Action::Override };
+            env_dir::apply(root, &dir, bare, env).map_err(|source| BuildError::LayerEnv { dir, source })?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cnb_spec::fault;
 use cnb_spec::process::Process;
 
 /// The processes so far: one of each type.
@@ -19,7 +20,7 @@ impl Processes {
     pub fn add(&mut self, processes: Vec<Process>) -> Option<String> {
         let mut redefined = None;
         for process in processes {
-            if process.default {
+            if process.default && !fault::is("default-process-lost") {
                 self.default_type.clone_from(&process.process_type);
                 redefined = None;
             } else if process.process_type == self.default_type {

@@ -12,6 +12,7 @@ use cnb_dirs::store::{self, LookUpError, Module};
 use cnb_fs::Root;
 use cnb_sandbox::Run;
 use cnb_spec::api::{ApiError, BuildpackApi};
+use cnb_spec::fault;
 use cnb_spec::id::{ModuleId, ModuleKind};
 use cnb_spec::platform::order_toml::{OrderEntry, OrderGroup};
 use cnb_spec::platform::system_toml::System;
@@ -245,7 +246,9 @@ impl<'a> Search<'a> {
                     ..Open::default()
                 }));
             };
-            if done.iter().any(|d| d.module.kind == *kind && d.module.id == entry.id) {
+            if done.iter().any(|d| d.module.kind == *kind && d.module.id == entry.id)
+                && !fault::is("duplicate-kept")
+            {
                 continue;
             }
             if self.config.platform_api.honours_exec_env() && !entry.exec_env.contains(&self.config.exec_env)
@@ -293,7 +296,8 @@ impl<'a> Search<'a> {
             };
             if !module.targets.iter().any(|t| accepts(&t)) {
                 let reason = wrong_target::explain(&base, &module.targets);
-                let mismatch = Some(Arc::new(Outcome::not_run(Verdict::WrongTarget(reason))));
+                let mismatch = Some(Arc::new(Outcome::not_run(Verdict::WrongTarget(reason))))
+                    .filter(|_| !fault::is("wrong-target-run"));
                 return Ok(Some(Chosen { module, optional, mismatch }));
             }
         }

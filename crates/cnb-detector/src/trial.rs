@@ -3,6 +3,8 @@
 //! Pure: names in, participants and entries out. Buildpack Interface Specification, "Phase #1: Detection";
 //! requirements C46 to C52.
 
+use cnb_spec::fault;
+
 /// One alternative of one module: what it provides and requires together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alternative {
@@ -122,7 +124,7 @@ fn resolve_one(candidates: &[Candidate], chosen: &[usize], step: &mut dyn FnMut(
         let needs = Needs::of(candidates, chosen, &participants);
         let mut left_out = Vec::new();
         for mismatch in needs.mismatches() {
-            if !optional(mismatch.candidate()) {
+            if !optional(mismatch.candidate()) || fault::is("optional-ignored") {
                 step(Step::Fail(mismatch));
                 return None;
             }
@@ -215,7 +217,7 @@ impl Needs {
     fn into_entries(self) -> Vec<Entry> {
         let mut required: Vec<Need> = self.all.into_iter().filter(|n| !n.entry.requires.is_empty()).collect();
         required.sort_by_key(|n| n.first_required);
-        required.into_iter().map(|n| n.entry).collect()
+        required.into_iter().skip(usize::from(fault::is("plan-entry-lost"))).map(|n| n.entry).collect()
     }
 }
 

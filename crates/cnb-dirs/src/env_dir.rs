@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 
 use cnb_fs::{FsError, GuestPath, Kind, Root};
 use cnb_spec::env::{self, Action, Env, FileName, USER_PATH_VARIABLES};
+use cnb_spec::fault;
 
 /// The most bytes that one variable may have; beyond it no command could be started anyway.
 const LIMIT: u64 = 16 << 20;
@@ -55,7 +56,8 @@ pub fn apply(root: &Root, dir: &GuestPath, bare: Action, env: &mut Env) -> Resul
 pub fn apply_user(root: &Root, dir: &GuestPath, env: &mut Env) -> Result<(), FsError> {
     for (name, value) in read(root, dir)? {
         let is_path = USER_PATH_VARIABLES.iter().any(|path| name == OsStr::new(path));
-        let action = if is_path { Action::Prepend } else { Action::Override };
+        let action =
+            if is_path && !fault::is("user-path-replaces") { Action::Prepend } else { Action::Override };
         env::modify(env, &name, action, &value, OsStr::new(":"));
     }
     Ok(())

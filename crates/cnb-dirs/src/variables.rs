@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use cnb_fs::{FsError, GuestPath, Root};
 use cnb_spec::env::{Action, Env};
+use cnb_spec::fault;
 use cnb_spec::target::Target;
 
 use crate::env_dir;
@@ -29,7 +30,10 @@ pub const INHERITED: &[&str] = &[
 /// Returns the part of `env` that buildpacks inherit.
 pub fn inherited(env: &Env) -> Env {
     env.iter()
-        .filter(|(name, _)| INHERITED.iter().any(|i| *name == OsStr::new(i)))
+        .filter(|(name, _)| {
+            INHERITED.iter().any(|i| *name == OsStr::new(i))
+                || (fault::is("credentials-inherited") && *name == OsStr::new("CNB_REGISTRY_AUTH"))
+        })
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect()
 }
@@ -64,7 +68,7 @@ pub fn set_target(env: &mut Env, target: &Target) {
         ("CNB_TARGET_DISTRO_NAME", &distro.name),
         ("CNB_TARGET_DISTRO_VERSION", &distro.version),
     ] {
-        if !value.is_empty() {
+        if !value.is_empty() && !fault::is("target-variables-lost") {
             set(name, value);
         }
     }

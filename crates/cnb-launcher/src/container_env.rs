@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use cnb_spec::env::Env;
+use cnb_spec::fault;
 
 /// The variables that speak to the launcher; every other one reaches the app.
 const FOR_THE_LAUNCHER: [&str; 5] =
@@ -15,10 +16,10 @@ const LIFECYCLE_DIRS: [&[u8]; 2] = [b"/cnb/process", b"/cnb/lifecycle"];
 /// Returns what the app gets of the container's environment (requirement B105, Δ33).
 pub(crate) fn for_process(container: &Env) -> Env {
     let mut env = container.clone();
-    for name in FOR_THE_LAUNCHER {
+    for name in FOR_THE_LAUNCHER.iter().filter(|_| !fault::is("launch-variables-kept")) {
         env.remove(OsStr::new(name));
     }
-    if let Some(path) = env.get_mut(OsStr::new("PATH")) {
+    if let Some(path) = env.get_mut(OsStr::new("PATH")).filter(|_| !fault::is("launch-path-kept")) {
         let kept: Vec<_> =
             path.as_bytes().split(|b| *b == b':').filter(|d| !LIFECYCLE_DIRS.contains(d)).collect();
         *path = OsString::from_vec(kept.join(&b':'));

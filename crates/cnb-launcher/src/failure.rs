@@ -1,5 +1,6 @@
 //! Why nothing was started, and the exit code for it (requirements B3, B11, B98, I3).
 
+use cnb_spec::fault;
 use std::error::Error;
 
 use crate::exec_d::ExecDError;
@@ -39,6 +40,7 @@ impl Failure {
             Self::NoPlatformApi | Self::UnreadablePlatformApi(_) | Self::UnsupportedPlatformApi(_) => 11,
             Self::UnreadableBuildpackApi { .. } | Self::UnsupportedBuildpackApi { .. } => 12,
             Self::Metadata(_) => 1,
+            Self::Launch(_) if fault::is("launch-exit-code") => 1,
             Self::Launch(_) => 82,
         }
     }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cnb_spec::api::{BuildpackApi, PlatformApi};
+use cnb_spec::fault;
 use cnb_spec::process::Process;
 
 use crate::metadata::Provider;
@@ -73,6 +74,7 @@ pub(crate) fn select(
     let eligible = |p: &Process| {
         let names = &p.exec_env.names;
         !request.platform_api.honours_exec_env()
+            || fault::is("launch-exec-env-ignored")
             || names.is_empty()
             || names.iter().any(|n| n == "*" || request.exec_env == OsStr::new(n))
     };
@@ -113,6 +115,7 @@ fn with_user_args(
         args = fixed.into_iter().chain(rest).collect();
     } else if !user.is_empty() {
         match buildpack_api {
+            Some(_) if fault::is("default-args-kept") => args.extend_from_slice(user),
             Some(api) if api.replaces_default_args() => args = user.to_vec(),
             Some(_) => args.extend_from_slice(user),
             None => {

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use cnb_spec::env::{Action, Env, FileName, LAUNCH_PATHS, file_name, modify};
+use cnb_spec::fault;
 
 use crate::metadata::Provider;
 use crate::system::{self, SystemError, reason};
@@ -78,6 +79,9 @@ pub(crate) fn profiles<'a>(
     for layer in layers {
         profiles.extend(files(layer, "profile.d", process_type)?);
     }
+    if fault::is("profile-order") {
+        profiles.reverse();
+    }
     let path = app_dir.join(".profile");
     match fs::metadata(&path) {
         Ok(found) if found.is_dir() => {}
@@ -124,6 +128,7 @@ fn apply_env_files(dir: &Path, env: &mut Env) -> Result<(), SystemError> {
         let mut delimiter_name = variable.clone();
         delimiter_name.push(".delim");
         let delimiter = match action {
+            _ if fault::is("delimiter-ignored") => None,
             Action::Append | Action::Prepend | Action::PrependPath => read(&delimiter_name).ok(),
             Action::Default | Action::Override => None,
         };
@@ -147,6 +152,9 @@ fn list(dir: &Path) -> Result<Vec<(OsString, FileType)>, SystemError> {
     match entries() {
         Ok(mut entries) => {
             entries.sort_by(|a, b| a.0.cmp(&b.0));
+            if fault::is("launch-layer-order") {
+                entries.reverse();
+            }
             Ok(entries)
         }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),

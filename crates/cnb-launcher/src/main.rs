@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cnb_spec::env::Env;
+use cnb_spec::fault;
 
 use crate::failure::{Failure, LaunchError, chain};
 use crate::launch::Selected;
@@ -58,7 +59,8 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let argv0 = args.next().unwrap_or_default();
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
-    let env = std::env::vars_os().collect();
+    let mut env = std::env::vars_os().collect();
+    fault::take(&mut env);
     let outside = Outside { argv0, args: args.collect(), env };
     let colour = !outside.var("CNB_NO_COLOR").is_some_and(is_true);
     let Err(failure) = start(&outside, &|text| say(colour, "33;1", "Warning: ", text));
@@ -88,11 +90,14 @@ fn start(outside: &Outside, warn: &dyn Fn(&str)) -> Result<Infallible, Failure> 
     for buildpack in &layers {
         layers::apply_env(buildpack, &selected.process_type, &mut env).map_err(LaunchError::Env)?;
     }
-    for layer in layers.iter().flatten() {
+    for layer in layers.iter().flatten().filter(|_| !fault::is("exec-d-skipped")) {
         exec_d::run(layer, &selected.process_type, &mut env).map_err(LaunchError::ExecD)?;
     }
-    let working_dir =
-        if selected.working_dir.is_empty() { &app_dir } else { Path::new(&selected.working_dir) };
+    let working_dir = if selected.working_dir.is_empty() || fault::is("working-dir-ignored") {
+        &app_dir
+    } else {
+        Path::new(&selected.working_dir)
+    };
     Err(if selected.direct {
         exec_direct(&selected, working_dir, &env)
     } else {
