@@ -87,10 +87,10 @@ impl BlobStore {
     }
 
     /// Stores what `reader` gives, which must be the blob of `descriptor`; one that is there is not read.
-    pub fn copy(
+    pub fn copy<R: Read>(
         &self,
         descriptor: &Descriptor,
-        reader: impl FnOnce() -> Result<Box<dyn Read + Send>, ImageError>,
+        reader: impl FnOnce() -> Result<R, ImageError>,
     ) -> Result<(), ImageError> {
         if self.contains(descriptor) {
             return Ok(());
@@ -225,7 +225,8 @@ impl Drop for BlobWriter {
 pub struct Verified<R> {
     inner: R,
     digest: Digest,
-    size: u64,
+    /// `None` when nobody knows it beforehand.
+    size: Option<u64>,
     read: u64,
     hash: Option<Sha256>,
     damage: Option<String>,
@@ -234,8 +235,12 @@ pub struct Verified<R> {
 impl<R: Read> Verified<R> {
     /// Wraps `inner`, which should give the blob of `descriptor`.
     pub fn new(inner: R, descriptor: &Descriptor) -> Self {
-        let (digest, size) = (descriptor.digest, descriptor.size);
-        Self { inner, digest, size, read: 0, hash: Some(Sha256::new()), damage: None }
+        Self { size: Some(descriptor.size), ..Self::of_any_size(inner, descriptor.digest) }
+    }
+
+    /// Wraps `inner`, which should give the blob of `digest`, of whatever size.
+    pub fn of_any_size(inner: R, digest: Digest) -> Self {
+        Self { inner, digest, size: None, read: 0, hash: Some(Sha256::new()), damage: None }
     }
 
     /// Reads all of it; `place` is named if that fails.
@@ -247,11 +252,13 @@ impl<R: Read> Verified<R> {
         }
     }
 
-    /// Turns an error of this reader into one that names the blob.
+    /// Turns an error of this reader into one that names the blob. A reader of an [`Origin`](crate::Origin)
+    /// says itself what went wrong: by an [`ImageError`] in its [`io::Error`].
     pub fn explain(&mut self, error: io::Error, place: &std::path::Path) -> ImageError {
-        match self.damage.take() {
-            Some(how) => ImageError::Damaged { digest: self.digest, how },
-            None => FsError::on("copy or read a blob in", place)(error).into(),
+        match (self.damage.take(), error.downcast::<ImageError>()) {
+            (Some(how), _) => ImageError::Damaged { digest: self.digest, how },
+            (None, Ok(said)) => said,
+            (None, Err(error)) => FsError::on("copy or read a blob in", place)(error).into(),
         }
     }
 
@@ -266,8 +273,7 @@ impl<R: Read> Read for Verified<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.read += count as u64;
-        if self.read > self.size {
-            let size = self.size;
+        if let Some(size) = self.size.filter(|size| self.read > *size) {
             return Err(self.damaged(format!("it has more than its {size} bytes")));
         }
         if count > 0 {
@@ -277,8 +283,8 @@ impl<R: Read> Read for Verified<R> {
         } else if !buffer.is_empty()
             && let Some(hash) = self.hash.take()
         {
-            if self.read != self.size {
-                let (read, size) = (self.read, self.size);
+            if let Some(size) = self.size.filter(|size| self.read != *size) {
+                let read = self.read;
                 return Err(self.damaged(format!("it has {read} of its {size} bytes")));
             }
             let found = Digest::from_bytes(hash.finalize().into());

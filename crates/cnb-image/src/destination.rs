@@ -1,16 +1,19 @@
-//! Where an image is put beside the local store: `oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE`.
+//! Images in files, to be read or to be put there: `oci:DIR[:TAG]`, `oci-archive:FILE[:NAME]`,
+//! `docker-archive:FILE[:NAME]`.
 
 use std::fmt;
 use std::path::Path;
 
 use cnb_fs::HostPath;
 use cnb_spec::image_ref::ImageRef;
+use cnb_spec::oci::Platform;
 
 use crate::image::Image;
 use crate::layout::Layout;
+use crate::tree::Tree;
 use crate::{ImageError, archive};
 
-/// Where an image is put, beside registries and engines.
+/// Where an image is or is put, beside registries and engines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// A folder with an OCI layout, under a tag in it.
@@ -24,11 +27,15 @@ pub enum Destination {
     OciArchive {
         /// The file.
         file: HostPath,
+        /// The name in it.
+        name: Option<String>,
     },
     /// A tar that `docker load` and `podman load` take.
     DockerArchive {
         /// The file.
         file: HostPath,
+        /// The name in it.
+        name: Option<String>,
     },
 }
 
@@ -36,7 +43,9 @@ pub enum Destination {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
     /// The part before the colon is not known, or there is none.
-    #[error("`{0}` is no destination: expected `oci:DIR[:TAG]`, `oci-archive:FILE` or `docker-archive:FILE`")]
+    #[error(
+        "`{0}` is no destination: expected `oci:DIR[:TAG]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`"
+    )]
     Unknown(String),
     /// There is nothing behind the colon.
     #[error("`{0}` names no file or folder")]
@@ -45,6 +54,8 @@ pub enum DestinationError {
 
 impl Destination {
     /// Reads the text of a destination; relative paths start at `cwd`.
+    ///
+    /// The file of an archive ends at the first colon, as for skopeo.
     ///
     /// ```
     /// # use std::path::Path;
@@ -68,8 +79,15 @@ impl Destination {
                 }
                 _ => Ok(Self::Layout { dir: at(path)?, tag: None }),
             },
-            "oci-archive" => Ok(Self::OciArchive { file: at(path)? }),
-            "docker-archive" => Ok(Self::DockerArchive { file: at(path)? }),
+            "oci-archive" | "docker-archive" => {
+                let (file, name) = path.split_once(':').map_or((path, ""), |(file, name)| (file, name));
+                let (file, name) = (at(file)?, Some(name.to_owned()).filter(|name| !name.is_empty()));
+                Ok(if kind == "oci-archive" {
+                    Self::OciArchive { file, name }
+                } else {
+                    Self::DockerArchive { file, name }
+                })
+            }
             _ => Err(DestinationError::Unknown(text.to_owned())),
         }
     }
@@ -82,10 +100,61 @@ impl Destination {
                 let by_name = names.first().and_then(ImageRef::tag);
                 layout.write(image, tag.as_deref().or(by_name).unwrap_or("latest"))
             }
-            Self::OciArchive { file } => archive::write_oci(file, image, names),
-            Self::DockerArchive { file } => archive::write_docker(file, image, names),
+            Self::OciArchive { file, name } => {
+                archive::write_oci(file, image, &named(name.as_deref(), names))
+            }
+            Self::DockerArchive { file, name } => {
+                archive::write_docker(file, image, &named(name.as_deref(), names))
+            }
         }
     }
+
+    /// Reads the image that is there, for `platform` (any, if there is none); the layers stay where they are.
+    ///
+    /// # Errors
+    /// When nothing is there, or several images and nothing to choose by.
+    pub fn read(&self, platform: Option<&Platform>) -> Result<Image, ImageError> {
+        match self {
+            Self::Layout { dir, tag } => Layout::open(dir)?.find(tag.as_deref(), platform),
+            Self::OciArchive { file, name } => {
+                named_in_archive(name.as_deref(), |name| archive::read_oci(file, name, platform))
+            }
+            Self::DockerArchive { file, name } => archive::read_docker(file, name.as_deref()),
+        }
+    }
+
+    /// Reads what is there as it is; `None` for a Docker archive, which has no documents that could be kept.
+    pub fn tree(&self) -> Result<Option<Tree>, ImageError> {
+        match self {
+            Self::Layout { dir, tag } => Layout::open(dir)?.tree(tag.as_deref()).map(Some),
+            Self::OciArchive { file, name } => {
+                named_in_archive(name.as_deref(), |name| archive::read_oci_tree(file, name)).map(Some)
+            }
+            Self::DockerArchive { .. } => Ok(None),
+        }
+    }
+}
+
+/// The name that is part of the destination comes before all others.
+fn named(own: Option<&str>, names: &[ImageRef]) -> Vec<ImageRef> {
+    match own.and_then(|own| own.parse().ok()) {
+        Some(own) => vec![own],
+        None => names.to_vec(),
+    }
+}
+
+/// Reads by a name as it is, and then in the form that engines write.
+fn named_in_archive<T>(
+    name: Option<&str>,
+    read: impl Fn(Option<&str>) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
+    let found = read(name);
+    let (Err(ImageError::NotFound { .. }), Some(parsed)) =
+        (&found, name.and_then(|name| name.parse::<ImageRef>().ok()))
+    else {
+        return found;
+    };
+    read(Some(&archive::docker_name(&parsed))).or(found)
 }
 
 impl fmt::Display for Destination {
@@ -93,9 +162,20 @@ impl fmt::Display for Destination {
         match self {
             Self::Layout { dir, tag: Some(tag) } => write!(f, "oci:{dir}:{tag}"),
             Self::Layout { dir, tag: None } => write!(f, "oci:{dir}"),
-            Self::OciArchive { file } => write!(f, "oci-archive:{file}"),
-            Self::DockerArchive { file } => write!(f, "docker-archive:{file}"),
+            Self::OciArchive { file, name } => write!(f, "oci-archive:{file}{}", Colon(name.as_deref())),
+            Self::DockerArchive { file, name } => {
+                write!(f, "docker-archive:{file}{}", Colon(name.as_deref()))
+            }
         }
+    }
+}
+
+/// A name after its colon, if there is one.
+struct Colon<'a>(Option<&'a str>);
+
+impl fmt::Display for Colon<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |name| write!(f, ":{name}"))
     }
 }
 
@@ -115,12 +195,13 @@ mod tests {
         check("oci:/a/b:v1", "oci:/a/b:v1");
         check("oci:/a:b/c", "oci:/a:b/c");
         check("oci-archive:x.tar", "oci-archive:/cwd/x.tar");
-        check("docker-archive:a:b.tar", "docker-archive:/cwd/a:b.tar");
+        check("docker-archive:x.tar:r.io/app:v1", "docker-archive:/cwd/x.tar:r.io/app:v1");
+        check("oci-archive:x.tar:", "oci-archive:/cwd/x.tar");
     }
 
     #[test]
     fn what_is_not_known_is_named() {
-        let form = "expected `oci:DIR[:TAG]`, `oci-archive:FILE` or `docker-archive:FILE`";
+        let form = "expected `oci:DIR[:TAG]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`";
         check("x", &format!("`x` is no destination: {form}"));
         check("tar:x", &format!("`tar:x` is no destination: {form}"));
         check("oci:", "`oci:` names no file or folder");

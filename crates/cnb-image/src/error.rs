@@ -50,6 +50,17 @@ pub enum ImageError {
         /// What does not agree.
         how: String,
     },
+    /// A registry or an engine did not give a blob.
+    #[error("failed to read the blob `{digest}` from `{place}`")]
+    Remote {
+        /// The blob.
+        digest: Digest,
+        /// The registry or engine.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A media type that cannot be handled.
     #[error("the media type `{media_type}` of the {what} is not supported")]
     MediaType {
@@ -94,6 +105,14 @@ pub enum ImageError {
     NotALayout {
         /// The folder or file.
         place: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file is no archive of images.
+    #[error("`{}` is not an archive of images: {reason}", file.display())]
+    NotAnArchive {
+        /// The file.
+        file: PathBuf,
         /// Why.
         reason: String,
     },

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use cnb_fs::{FsError, HostPath};
 use cnb_spec::digest::{DiffId, Digest, ImageId};
@@ -29,7 +31,38 @@ pub enum BlobSource {
         /// Where in it the blob starts.
         offset: u64,
     },
+    /// A registry or an engine, which is asked when the bytes are needed.
+    Remote(Remote),
 }
+
+/// A place outside the file system that gives blobs: a repository of a registry, or an image of an engine.
+pub trait Origin: std::fmt::Debug + Send + Sync {
+    /// Returns how errors name the place.
+    fn place(&self) -> String;
+
+    /// Returns registry and path of the repository, from which others of that registry can mount the blob.
+    ///
+    /// `None` for an engine: it knows layers by their diffIDs alone, so their descriptors have that as the
+    /// digest, the media type of a plain tar, and no size.
+    fn repository(&self) -> Option<(&str, &str)>;
+
+    /// Opens the bytes of a blob; whoever reads them verifies them.
+    ///
+    /// When reading fails, the [`io::Error`] should hold an [`ImageError::Remote`], which names the place.
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, ImageError>;
+}
+
+/// An [`Origin`], shared by the layers of an image.
+#[derive(Clone, Debug)]
+pub struct Remote(pub Arc<dyn Origin>);
+
+impl PartialEq for Remote {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.place() == other.0.place()
+    }
+}
+
+impl Eq for Remote {}
 
 /// A layer of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,39 +96,55 @@ impl ImageLayer {
     }
 
     /// Returns whether the blob is there, with its size; its bytes are not looked at.
+    ///
+    /// A registry or engine is not asked: what an image of theirs names is taken to be there.
     pub fn is_present(&self) -> bool {
-        let Ok(metadata) = fs_err::metadata(self.blob.path()) else { return false };
+        let (BlobSource::File(file) | BlobSource::Part { file, .. }) = &self.blob else { return true };
+        let Ok(metadata) = fs_err::metadata(file.as_path()) else { return false };
         match self.blob {
-            BlobSource::File(_) => metadata.len() == self.descriptor.size,
             BlobSource::Part { offset, .. } => {
                 offset.checked_add(self.descriptor.size).is_some_and(|end| end <= metadata.len())
             }
+            BlobSource::File(_) | BlobSource::Remote(_) => metadata.len() == self.descriptor.size,
         }
     }
 
     /// Opens the blob; its end is only reported once hash and size are right.
     pub fn open(&self) -> Result<Verified<Box<dyn Read + Send>>, ImageError> {
-        Ok(Verified::new(self.blob.open(&self.descriptor)?, &self.descriptor))
+        let blob = self.blob.open(&self.descriptor)?;
+        Ok(match &self.blob {
+            BlobSource::Remote(remote) if remote.0.repository().is_none() => {
+                Verified::of_any_size(blob, self.descriptor.digest)
+            }
+            _ => Verified::new(blob, &self.descriptor),
+        })
     }
 
     /// Opens the uncompressed tar of the layer. The blob is verified, the tar's own digest is not.
     pub fn open_tar(&self) -> Result<Box<dyn Read + Send>, ImageError> {
         let compression = self.compression()?;
         let blob = Box::new(self.open()?);
-        Ok(unpacked(blob, compression).map_err(FsError::on("read", self.blob.path()))?)
+        Ok(unpacked(blob, compression).map_err(FsError::on("read", &self.blob.place()))?)
     }
 }
 
 impl BlobSource {
-    pub(crate) fn path(&self) -> &std::path::Path {
+    /// Returns what errors name: a file, or a remote place.
+    pub(crate) fn place(&self) -> PathBuf {
         match self {
-            Self::File(file) | Self::Part { file, .. } => file.as_path(),
+            Self::File(file) | Self::Part { file, .. } => file.as_path().to_path_buf(),
+            Self::Remote(remote) => PathBuf::from(remote.0.place()),
         }
     }
 
     /// Opens the bytes as they are, not verified.
-    pub(crate) fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, ImageError> {
-        let path = self.path();
+    pub fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, ImageError> {
+        let (file, offset) = match self {
+            Self::File(file) => (file, None),
+            Self::Part { file, offset } => (file, Some(*offset)),
+            Self::Remote(remote) => return remote.0.open(descriptor),
+        };
+        let path = file.as_path();
         let mut file = File::open(path).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => ImageError::Missing {
                 digest: descriptor.digest,
@@ -103,21 +152,17 @@ impl BlobSource {
             },
             _ => FsError::on("read", path)(e).into(),
         })?;
-        match self {
-            Self::File(_) => Ok(Box::new(file)),
-            Self::Part { offset, .. } => {
-                file.seek(SeekFrom::Start(*offset)).map_err(FsError::on("read", path))?;
-                Ok(Box::new(file.take(descriptor.size)))
-            }
-        }
+        let Some(offset) = offset else { return Ok(Box::new(file)) };
+        file.seek(SeekFrom::Start(offset)).map_err(FsError::on("read", path))?;
+        Ok(Box::new(file.take(descriptor.size)))
     }
 }
 
 /// Gives the bytes of a document: a manifest, an index or a config.
-pub(crate) type ReadDocument<'a> = dyn Fn(&'static str, &Descriptor) -> Result<Vec<u8>, ImageError> + 'a;
+pub type ReadDocument<'a> = dyn Fn(&'static str, &Descriptor) -> Result<Vec<u8>, ImageError> + 'a;
 
 /// Tells where a blob is.
-pub(crate) type Locate<'a> = dyn Fn(&Descriptor) -> Result<BlobSource, ImageError> + 'a;
+pub type Locate<'a> = dyn Fn(&Descriptor) -> Result<BlobSource, ImageError> + 'a;
 
 /// An image whose documents and their bytes agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +188,19 @@ impl Image {
         Self::with_manifest(family, config, config_bytes, layers)
     }
 
+    /// Puts an image together whose layers keep the media types that they have, as Go's image libraries do:
+    /// their added layers have Docker's also below an OCI manifest (E36).
+    pub fn assemble_mixed(
+        family: Family,
+        mut config: ImageConfig,
+        layers: Vec<ImageLayer>,
+    ) -> Result<Self, ImageError> {
+        "layers".clone_into(&mut config.rootfs.kind);
+        config.rootfs.diff_ids = layers.iter().map(|l| l.diff_id).collect();
+        let config_bytes = to_bytes("config", &config)?;
+        Self::of_layers(family, config, config_bytes, layers)
+    }
+
     /// Returns the same image with media types of `family`: another manifest, the same image ID.
     ///
     /// OCI layouts hold OCI manifests only: other tools do not see Docker's in them.
@@ -153,7 +211,13 @@ impl Image {
         Self::with_manifest(family, self.config.clone(), self.config_bytes.clone(), self.layers.clone())
     }
 
-    fn with_manifest(
+    /// Returns the same image with other blobs for its layers, in the same order: another manifest, the same image ID.
+    pub fn with_layers(&self, layers: Vec<ImageLayer>) -> Result<Self, ImageError> {
+        Self::with_manifest(self.family, self.config.clone(), self.config_bytes.clone(), layers)
+    }
+
+    /// Makes the manifest for a config that is there already.
+    pub(crate) fn with_manifest(
         family: Family,
         config: ImageConfig,
         config_bytes: Vec<u8>,
@@ -162,6 +226,15 @@ impl Image {
         for layer in &mut layers {
             layer.descriptor.media_type = family.layer(layer.compression()?);
         }
+        Self::of_layers(family, config, config_bytes, layers)
+    }
+
+    fn of_layers(
+        family: Family,
+        config: ImageConfig,
+        config_bytes: Vec<u8>,
+        layers: Vec<ImageLayer>,
+    ) -> Result<Self, ImageError> {
         let manifest = Manifest {
             schema_version: 2,
             media_type: family.manifest(),
@@ -176,7 +249,7 @@ impl Image {
     }
 
     /// Reads an image from the bytes of its manifest; `read` gives documents and `locate` blobs by descriptor.
-    pub(crate) fn read(
+    pub fn read(
         manifest_bytes: Vec<u8>,
         family: Family,
         read: &ReadDocument<'_>,

@@ -6,12 +6,14 @@
 //! compressed by all threads. The bytes do not depend on the number of threads.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use cnb_fs::FsError;
 use cnb_spec::digest::DiffId;
+use sha2::{Digest as _, Sha256};
 
+use crate::ImageError;
 use crate::blob_store::{Blob, BlobStore, BlobWriter};
 use crate::compress::Packer;
 use crate::source::{LayerError, LayerSource};
@@ -59,6 +61,54 @@ pub fn make_layers(
         return Err(failure);
     }
     Ok(state.layers.into_iter().filter_map(|l| l.made).collect())
+}
+
+/// Writes the plain tar of `source` to `out` and returns its digest and its size in bytes.
+pub fn write_tar(
+    source: &LayerSource<'_>,
+    out: &mut dyn std::io::Write,
+    place: &std::path::Path,
+) -> Result<(DiffId, u64), LayerError> {
+    let mut tar = TarStream::new(walk::items(source));
+    let mut chunk = Vec::with_capacity(CHUNK);
+    loop {
+        chunk.clear();
+        let ended = tar.next_chunk(&mut chunk)?;
+        out.write_all(&chunk).map_err(FsError::on("write", place))?;
+        if ended {
+            return Ok(tar.finish());
+        }
+    }
+}
+
+/// Stores the tar that `tar` gives as a gzip blob; the bytes are those that [`make_layers`] would make of that tar.
+///
+/// `place` is named when it cannot be read.
+pub fn pack_tar(
+    store: &BlobStore,
+    tar: &mut dyn std::io::Read,
+    place: &std::path::Path,
+) -> Result<Made, ImageError> {
+    let mut packer = Packer::new();
+    let mut writer = store.writer()?;
+    let mut hash = Sha256::new();
+    let (mut chunk, mut member) = (Vec::with_capacity(CHUNK), Vec::new());
+    let mut tar_size = 0;
+    loop {
+        chunk.clear();
+        tar.take(CHUNK as u64).read_to_end(&mut chunk).map_err(FsError::on("read", place))?;
+        if chunk.is_empty() {
+            break;
+        }
+        hash.update(&chunk);
+        tar_size += chunk.len() as u64;
+        packer.pack(&chunk, &mut member).map_err(FsError::on("compress what is in", place))?;
+        writer.write_all(&member).map_err(FsError::on("write", store.dir().as_path()))?;
+    }
+    let blob = writer.commit()?;
+    let diff_id = DiffId::from_bytes(hash.finalize().into());
+    store.remember(&diff_id, blob)?;
+    Ok(Made { diff_id, tar_size, blob })
 }
 
 struct Queue<'a, 's> {

@@ -15,6 +15,7 @@ use crate::ImageError;
 use crate::blob_store::BlobStore;
 use crate::image::{BlobSource, Image, Locate, ReadDocument, from_bytes};
 use crate::media::{self, Document, Family};
+use crate::tree::Tree;
 
 /// The annotation that names an image in an index.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -105,6 +106,40 @@ impl Layout {
         })
     }
 
+    /// Stores all of `tree` as it is, under `name`, in the place of what had that name.
+    pub fn write_tree(&self, tree: &Tree, name: &str) -> Result<(), ImageError> {
+        self.store_tree(tree)?;
+        let mut descriptor = tree.descriptor.clone();
+        descriptor.annotations = [(REF_NAME.to_owned(), name.to_owned())].into();
+        self.update(|index| {
+            index.manifests.retain(|d| d.annotations.get(REF_NAME).map(String::as_str) != Some(name));
+            index.manifests.push(descriptor);
+        })
+    }
+
+    fn store_tree(&self, tree: &Tree) -> Result<(), ImageError> {
+        tree.children.iter().try_for_each(|child| self.store_tree(child))?;
+        for (descriptor, source) in &tree.blobs {
+            self.store.copy(descriptor, || source.open(descriptor))?;
+        }
+        self.store.put(&tree.bytes).map(|_| ())
+    }
+
+    /// Reads what is called `name` (the only entry, if there is no name), with all that it names.
+    pub fn tree(&self, name: Option<&str>) -> Result<Tree, ImageError> {
+        let index = self.index()?;
+        let read = |what, d: &Descriptor| self.store.read(what, d);
+        let locate = |d: &Descriptor| Ok(BlobSource::File(self.store.path(&d.digest)));
+        Tree::read(entry(self.dir(), &index, name)?, &read, &locate)
+    }
+
+    /// Stores manifest and config of `image` as they are, without its layers, as the only image of the layout.
+    pub fn write_sparse(&self, image: &Image) -> Result<(), ImageError> {
+        self.store.put(image.config_bytes())?;
+        self.store.put(image.manifest_bytes())?;
+        self.update(|index| index.manifests = vec![image.descriptor()])
+    }
+
     /// Reads the image of a descriptor in the index, which must be no index itself.
     pub fn image(&self, descriptor: &Descriptor) -> Result<Image, ImageError> {
         let Some(Document::Manifest(family)) = media::document(&descriptor.media_type) else {
@@ -150,7 +185,8 @@ pub(crate) fn check_version(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-pub(crate) fn empty_index() -> Index {
+/// Returns an OCI index without manifests.
+pub fn empty_index() -> Index {
     Index {
         schema_version: 2,
         media_type: media::index(),
@@ -174,8 +210,30 @@ pub(crate) fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>, ImageError> {
     Ok(bytes)
 }
 
+/// Returns the entry of `index` called `name`, or the only one if there is no name.
+pub(crate) fn entry<'i>(
+    place: &Path,
+    index: &'i Index,
+    name: Option<&str>,
+) -> Result<&'i Descriptor, ImageError> {
+    let name_of = |d: &Descriptor| d.annotations.get(REF_NAME).cloned();
+    let mut found = index.manifests.iter().filter(|d| name.is_none() || name_of(d).as_deref() == name);
+    let first = found.next();
+    match first {
+        // The same thing under several names is one thing.
+        Some(first) if found.all(|other| other.digest == first.digest) => Ok(first),
+        _ => {
+            let mut names: Vec<String> = index.manifests.iter().filter_map(name_of).collect();
+            names.sort();
+            let hint = (!names.is_empty()).then(|| format!("it has {}", names.join(", ")));
+            let name = name.unwrap_or("any").to_owned();
+            Err(ImageError::NotFound { name, place: place.to_path_buf(), hint })
+        }
+    }
+}
+
 /// Chooses an image of `index` by name and platform, through nested indexes.
-pub(crate) fn choose(
+pub fn choose(
     place: &Path,
     index: &Index,
     name: Option<&str>,
@@ -194,8 +252,13 @@ pub(crate) fn choose(
         return Err(ImageError::NotFound { name, place: place.to_path_buf(), hint });
     }
     let mut manifests = Vec::new();
-    for descriptor in candidates {
+    for descriptor in &candidates {
         flatten(descriptor, read, DEPTH, &mut manifests)?;
+    }
+    let is_unknown = |d: &&&Descriptor| media::document(&d.media_type).is_none();
+    if let Some(unknown) = candidates.iter().find(is_unknown).filter(|_| manifests.is_empty()) {
+        let media_type = unknown.media_type.clone();
+        return Err(ImageError::MediaType { what: "entry of the index", media_type });
     }
     let mut found = Vec::new();
     let mut platforms = Vec::new();
@@ -208,10 +271,15 @@ pub(crate) fn choose(
             continue;
         }
         let image = Image::read(read("manifest", descriptor)?, family, read, locate)?;
-        let has = image.descriptor().platform.unwrap_or_default();
+        // What the index says counts, as for the Go programs; where it is silent, the config does.
+        let has = descriptor.platform.clone().or_else(|| image.descriptor().platform).unwrap_or_default();
         platforms.push(show(&has));
         if platform.is_none_or(|wanted| matches_platform(wanted, &has)) {
             found.push(image);
+            // The first one counts; those behind it may be far away.
+            if platform.is_some() {
+                break;
+            }
         }
     }
     found.dedup_by_key(|image| image.digest());
@@ -239,10 +307,8 @@ fn flatten(
             out.push(descriptor.clone());
             Ok(())
         }
-        None => Err(ImageError::MediaType {
-            what: "entry of the index",
-            media_type: descriptor.media_type.clone(),
-        }),
+        // Indexes may hold anything beside images.
+        None => Ok(()),
     }
 }
 

@@ -35,8 +35,10 @@ pub enum Compression {
 
 /// Whether a descriptor leads to a manifest or to an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Document {
+pub enum Document {
+    /// A manifest of one image, of this family.
     Manifest(Family),
+    /// A list of manifests, usually one for each platform.
     Index,
 }
 
@@ -88,7 +90,7 @@ pub fn compression(media_type: &str) -> Option<Compression> {
 }
 
 /// Returns what a document of this media type is, `None` when it is neither manifest nor index.
-pub(crate) fn document(media_type: &str) -> Option<Document> {
+pub fn document(media_type: &str) -> Option<Document> {
     Some(match MediaType::from(media_type) {
         MediaType::ImageManifest => Document::Manifest(Family::Oci),
         MediaType::ImageIndex => Document::Index,
@@ -99,7 +101,7 @@ pub(crate) fn document(media_type: &str) -> Option<Document> {
 }
 
 /// Returns the media type of an OCI index.
-pub(crate) fn index() -> String {
+pub fn index() -> String {
     MediaType::ImageIndex.to_string()
 }
 

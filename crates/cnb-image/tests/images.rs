@@ -225,7 +225,9 @@ fn damage_is_found_and_all_of_it_at_once() {
     assert!(found.iter().any(|m| matches!(m, Mismatch::Size { number: 1, .. })), "{found:?}");
     assert!(found.iter().any(|m| matches!(m, Mismatch::Digest { number: 1, .. })), "{found:?}");
     assert!(found.iter().any(|m| matches!(m, Mismatch::Unreadable { number: 2, .. })), "{found:?}");
-    let error = Destination::OciArchive { file: host(dir.path(), "x.tar") }.write(&image, &[]).unwrap_err();
+    let error = Destination::OciArchive { file: host(dir.path(), "x.tar"), name: None }
+        .write(&image, &[])
+        .unwrap_err();
     let digest = image.layers()[0].descriptor.digest.to_string();
     assert!(error.to_string().contains(&digest), "{error}");
     assert!(!dir.path().join("x.tar").exists());

@@ -1,4 +1,4 @@
-//! skopeo and umoci accept what we write.
+//! skopeo and umoci accept what we write, and we read what they write.
 //!
 //! Without the tools these tests say that they are skipped; with `CI=true` that is a failure.
 
@@ -9,7 +9,9 @@ use std::process::Command;
 
 use cnb_fs::{HostPath, Owner};
 use cnb_image::media::Family;
-use cnb_image::{BlobStore, Content, Destination, Entry, Image, ImageLayer, LayerSource, make_layers};
+use cnb_image::{
+    BlobStore, Content, Destination, Entry, Image, ImageLayer, LayerSource, archive, make_layers, validate,
+};
 use cnb_spec::image_ref::ImageRef;
 use cnb_spec::oci::ImageConfig;
 
@@ -96,4 +98,22 @@ fn umoci_unpacks_a_layout() {
     assert_eq!(fs_err::read(unpacked.join("big")).unwrap(), vec![7; 3 << 20]);
     assert_eq!(fs_err::read(unpacked.join("é")).unwrap(), b"x");
     assert_eq!(std::fs::read_link(unpacked.join("link")).unwrap(), Path::new("big"));
+}
+
+#[test]
+fn what_skopeo_writes_is_read() {
+    if !has("skopeo") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let image = image(dir.path(), Family::Oci);
+    Destination::parse(dir.path(), "oci:out:v1").unwrap().write(&image, &[]).unwrap();
+    for to in ["docker-archive:d.tar:me/app:v1", "oci-archive:o.tar"] {
+        let mut skopeo = Command::new("skopeo");
+        run(skopeo.args(["copy", "--insecure-policy", "oci:out:v1", to]).current_dir(dir.path()));
+        let file = to.split(':').nth(1).unwrap();
+        let found = archive::read(&HostPath::absolute(dir.path().join(file)), None, None).unwrap();
+        assert_eq!(found.id(), image.id(), "{to}");
+        assert_eq!(validate(&found), [], "{to}");
+    }
 }

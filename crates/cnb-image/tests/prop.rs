@@ -7,8 +7,13 @@ use std::path::PathBuf;
 
 use cnb_fs::{HostPath, Owner};
 use cnb_image::blob_store::digest_of;
-use cnb_image::{BlobStore, Content, Entry, EntryKind, ImageLayer, LayerSource, Limits, make_layers, unpack};
+use cnb_image::media::Family;
+use cnb_image::{
+    BlobStore, Content, Entry, EntryKind, Image, ImageLayer, LayerSource, Limits, archive, make_layers,
+    unpack, validate,
+};
 use cnb_spec::digest::DiffId;
+use cnb_spec::oci::ImageConfig;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -89,5 +94,30 @@ proptest! {
         prop_assert_eq!(out.exists(), result.is_ok());
         prop_assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
         cnb_fs::atomic::remove_tree(&dir.path().join("out")).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_archive_is_an_error_or_an_image_and_nothing_else(
+        entries in vec(entry(), 0..4),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(&HostPath::absolute(dir.path().join("store"))).unwrap();
+        let made = make_layers(&store, &[LayerSource::Entries(entries)], 1).unwrap()[0];
+        let layers = vec![ImageLayer::made(&store, &made)];
+        let image = Image::assemble(Family::Oci, ImageConfig::default(), layers).unwrap();
+        let file = HostPath::absolute(dir.path().join("archive.tar"));
+        archive::write_docker(&file, &image, &["app".parse().unwrap()]).unwrap();
+        let mut bytes = fs_err::read(file.as_path()).unwrap();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut.index(4 * bytes.len()));
+        fs_err::write(file.as_path(), &bytes).unwrap();
+        for found in [archive::read(&file, None, None), archive::read_docker(&file, None)].into_iter().flatten() {
+            let _ = validate(&found);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Requirements E1 to E4, E7 and E8. The layout is that of Go's `archive/tar`, which no Rust crate writes.
 
+use cnb_spec::fault;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub(crate) enum HeaderKind {
     File { size: u64 },
     Dir,
     Link { target: Vec<u8> },
+    HardLink { target: Vec<u8> },
     Fifo,
     CharDevice { major: u32, minor: u32 },
     BlockDevice { major: u32, minor: u32 },
@@ -35,13 +37,25 @@ pub(crate) struct Header<'a> {
 impl Header<'_> {
     /// Appends the blocks of this header, PAX records included, to `out`.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        self.write_as(out, true, &[]);
+    }
+
+    /// As [`write`](Self::write), with `extra` records and never with a name split as ustar does: what Go
+    /// writes for an entry that it read with PAX records.
+    pub(crate) fn write_pax(&self, out: &mut Vec<u8>, extra: &[(String, Vec<u8>)]) {
+        self.write_as(out, false, extra);
+    }
+
+    fn write_as(&self, out: &mut Vec<u8>, mut ustar: bool, extra: &[(String, Vec<u8>)]) {
         let name = self.path.as_os_str().as_bytes();
-        let link: &[u8] = if let HeaderKind::Link { target } = &self.kind { target } else { b"" };
+        let link: &[u8] = match &self.kind {
+            HeaderKind::Link { target } | HeaderKind::HardLink { target } => target,
+            _ => b"",
+        };
         let size = if let HeaderKind::File { size } = self.kind { size } else { 0 };
         let split = split_name(name);
 
         // A long name that ustar can split still gets its record when something else asks for PAX.
-        let mut ustar = true;
         let mut records: Vec<(&str, Vec<u8>)> = Vec::new();
         if !fits_octal(12, size) {
             ustar = false;
@@ -66,13 +80,17 @@ impl Header<'_> {
             out.extend_from_slice(&self.block(prefix, name, link, size));
             return;
         }
-        write_records(out, name, records);
+        records.extend(extra.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        if !records.is_empty() {
+            write_records(out, name, records);
+        }
         out.extend_from_slice(&self.block(b"", &ascii_only(name), &ascii_only(link), size));
     }
 
     fn block(&self, prefix: &[u8], name: &[u8], link: &[u8], size: u64) -> [u8; BLOCK] {
         let (flag, major, minor) = match self.kind {
             HeaderKind::File { .. } => (b'0', 0, 0),
+            HeaderKind::HardLink { .. } => (b'1', 0, 0),
             HeaderKind::Link { .. } => (b'2', 0, 0),
             HeaderKind::CharDevice { major, minor } => (b'3', major, minor),
             HeaderKind::BlockDevice { major, minor } => (b'4', major, minor),
@@ -85,7 +103,7 @@ impl Header<'_> {
         octal(&mut block[108..116], u64::from(self.uid));
         octal(&mut block[116..124], u64::from(self.gid));
         octal(&mut block[124..136], size);
-        octal(&mut block[136..148], MTIME);
+        octal(&mut block[136..148], if fault::is("entry-time") { 0 } else { MTIME });
         block[156] = flag;
         text(&mut block[157..257], link);
         octal(&mut block[329..337], u64::from(major));

@@ -1,6 +1,7 @@
 //! Layer tars, byte for byte as Go's `archive/tar` writes them.
 
 mod header;
+pub(crate) mod rewrite;
 pub(crate) mod stream;
 pub(crate) mod walk;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cnb_fs::{FsError, GuestPath, Owner, Root};
+use cnb_spec::fault;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::{Header, HeaderKind};
@@ -120,7 +121,7 @@ fn listed(
         return Err(gone(guest));
     };
     if last.as_ref().is_none_or(|(at, _)| at != parent.as_guest()) {
-        *last = Some((parent.as_guest().to_path_buf(), root.open(&parent, directory())?));
+        *last = Some((parent.as_guest().to_path_buf(), root.open(&parent, passage())?));
     }
     let Some((_, dir)) = last else { return Err(gone(guest)) };
     let kind = stat_at(dir.as_fd(), name, guest).map(|s| FileType::from_raw_mode(s.st_mode))?;
@@ -129,6 +130,11 @@ fn listed(
 
 fn directory() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+/// Opens a directory to go through, which may not be readable.
+fn passage() -> OFlags {
+    OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC
 }
 
 fn stat_at(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Stat, LayerError> {
@@ -143,7 +149,8 @@ fn item_at(
     kind: FileType,
     owner: Owner,
 ) -> Result<Option<Item>, LayerError> {
-    let make = |path, mode: u32, kind, body| Ok(Some(Item { path, mode: mode & 0o7777, owner, kind, body }));
+    let bits = if fault::is("layer-mode-lost") { 0o755 } else { 0o7777 };
+    let make = |path, mode: u32, kind, body| Ok(Some(Item { path, mode: mode & bits, owner, kind, body }));
     match kind {
         FileType::RegularFile => {
             let flags =
@@ -218,7 +225,7 @@ impl Walk<'_> {
         let (Some(parent), Some(name)) = (top.parent(), top.file_name()) else {
             return Err(gone(top.as_guest()));
         };
-        let dir = self.root.open(&parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let dir = self.root.open(&parent, passage())?;
         let kind = FileType::from_raw_mode(stat_at(dir.as_fd(), name, top.as_guest())?.st_mode);
         if kind == FileType::Directory {
             self.push(dir.as_fd(), name, top.as_guest().to_path_buf())?;

@@ -1,27 +1,25 @@
-//! Images as one file: `oci-archive` (a layout in a tar) and `docker-archive`.
-//!
-//! The Docker archive is a hybrid: an OCI layout with Docker's `manifest.json` that points at its blobs, so
-//! that Docker from 20.10 on, podman and containerd all load it. Files are written beside their place and
-//! renamed when complete.
+//! Writes archives, beside their place, and renames them when complete.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use cnb_fs::{FsError, HostPath, atomic};
 use cnb_spec::digest::Digest;
 use cnb_spec::image_ref::{DEFAULT_REGISTRY, ImageRef};
-use cnb_spec::oci::{Descriptor, Index, Platform};
+use cnb_spec::oci::Index;
 use fs_err as fs;
 use serde::Serialize;
 
+use super::oci::blob_name;
 use crate::ImageError;
-use crate::blob_store::{Verified, check_size};
-use crate::image::{BlobSource, Image, from_bytes, to_bytes};
+use crate::blob_store::Verified;
+use crate::image::{Image, to_bytes};
 use crate::layout::{self, OCI_LAYOUT, REF_NAME};
 use crate::media::{Compression, Family};
 use crate::tar::{BLOCK, Header, HeaderKind, pad};
+use crate::tree::Tree;
 
 /// The annotation by which containerd names an image that it imports.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -34,6 +32,22 @@ pub fn write_oci(file: &HostPath, image: &Image, names: &[ImageRef]) -> Result<(
     write(file, |archive| {
         let index = index(&image, names, docker_name);
         archive.layout(&image, &index)
+    })
+}
+
+/// Writes all of `tree`, as it is, to `file` as a tar of an OCI layout.
+pub fn write_oci_tree(file: &HostPath, tree: &Tree, name: Option<&ImageRef>) -> Result<(), ImageError> {
+    write(file, |archive| {
+        let mut index = layout::empty_index();
+        let mut descriptor = tree.descriptor.clone();
+        descriptor.annotations.clear();
+        if let Some(name) = name {
+            descriptor.annotations.insert(CONTAINERD_NAME.to_owned(), docker_name(name));
+            descriptor.annotations.insert(REF_NAME.to_owned(), docker_name(name));
+        }
+        index.manifests.push(descriptor);
+        archive.head(&index)?;
+        archive.tree(tree, &mut BTreeSet::new())
     })
 }
 
@@ -68,12 +82,8 @@ pub fn write_docker(file: &HostPath, image: &Image, names: &[ImageRef]) -> Resul
     })
 }
 
-fn blob_name(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
-}
-
-/// Returns the canonical name with the registry name that engines use.
-fn docker_name(name: &ImageRef) -> String {
+/// Returns the canonical name with the registry name that engines use: `docker.io/library/app:latest`.
+pub fn docker_name(name: &ImageRef) -> String {
     let canonical = name.to_string();
     match canonical.strip_prefix(DEFAULT_REGISTRY) {
         Some(rest) => format!("docker.io{rest}"),
@@ -131,18 +141,43 @@ struct Writer {
 }
 
 impl Writer {
-    fn layout(&mut self, image: &Image, index: &Index) -> Result<(), ImageError> {
+    fn head(&mut self, index: &Index) -> Result<(), ImageError> {
         self.bytes("oci-layout", OCI_LAYOUT.as_bytes())?;
         self.bytes("index.json", &layout::pretty(index)?)?;
         self.header("blobs", 0o755, HeaderKind::Dir)?;
-        self.header("blobs/sha256", 0o755, HeaderKind::Dir)?;
+        self.header("blobs/sha256", 0o755, HeaderKind::Dir)
+    }
+
+    /// Writes what `written` does not have yet.
+    fn tree(&mut self, tree: &Tree, written: &mut BTreeSet<Digest>) -> Result<(), ImageError> {
+        for (descriptor, source) in &tree.blobs {
+            if written.insert(descriptor.digest) {
+                self.header(
+                    &blob_name(&descriptor.digest),
+                    0o644,
+                    HeaderKind::File { size: descriptor.size },
+                )?;
+                let mut blob = Verified::new(source.open(descriptor)?, descriptor);
+                io::copy(&mut blob, &mut self.out).map_err(|e| blob.explain(e, &source.place()))?;
+                self.pad(descriptor.size)?;
+            }
+        }
+        tree.children.iter().try_for_each(|child| self.tree(child, written))?;
+        if written.insert(tree.descriptor.digest) {
+            self.bytes(&blob_name(&tree.descriptor.digest), &tree.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn layout(&mut self, image: &Image, index: &Index) -> Result<(), ImageError> {
+        self.head(index)?;
         let mut written = BTreeSet::new();
         for layer in image.layers() {
             if written.insert(layer.descriptor.digest) {
                 let size = layer.descriptor.size;
                 self.header(&blob_name(&layer.descriptor.digest), 0o644, HeaderKind::File { size })?;
                 let mut blob = layer.open()?;
-                io::copy(&mut blob, &mut self.out).map_err(|e| blob.explain(e, layer.blob.path()))?;
+                io::copy(&mut blob, &mut self.out).map_err(|e| blob.explain(e, &layer.blob.place()))?;
                 self.pad(size)?;
             }
         }
@@ -168,64 +203,4 @@ impl Writer {
         pad(&mut zeros, size);
         Ok(self.out.write_all(&zeros).map_err(FsError::on("write", &self.path))?)
     }
-}
-
-/// Reads the image called `name` (any, if there is no name) for `platform` from a tar of an OCI layout.
-///
-/// The layers are not copied: they are read from the archive, which must stay where it is.
-pub fn read_oci(
-    file: &HostPath,
-    name: Option<&str>,
-    platform: Option<&Platform>,
-) -> Result<Image, ImageError> {
-    let path = file.as_path();
-    let parts = parts(path)?;
-    let read = |what: &'static str, descriptor: &Descriptor| {
-        check_size(what, descriptor)?;
-        let source = locate(file, &parts, descriptor)?;
-        Verified::new(source.open(descriptor)?, descriptor).read_all(path)
-    };
-    let not_a_layout = |reason: String| ImageError::NotALayout { place: path.to_path_buf(), reason };
-    let document = |name: &'static str| {
-        let (offset, size) =
-            parts.get(Path::new(name)).ok_or_else(|| not_a_layout(format!("it has no file `{name}`")))?;
-        let mut bytes = Vec::new();
-        let descriptor = Descriptor::new("", *size, Digest::from_bytes([0; 32]));
-        check_size(name, &descriptor)?;
-        let mut part = BlobSource::Part { file: file.clone(), offset: *offset }.open(&descriptor)?;
-        part.read_to_end(&mut bytes).map_err(FsError::on("read", path))?;
-        Ok::<_, ImageError>(bytes)
-    };
-    layout::check_version(&document("oci-layout")?).map_err(not_a_layout)?;
-    let index: Index =
-        from_bytes("index", &format!("{}: index.json", path.display()), &document("index.json")?)?;
-    layout::choose(path, &index, name, platform, &read, &|descriptor| locate(file, &parts, descriptor))
-}
-
-type Parts = BTreeMap<PathBuf, (u64, u64)>;
-
-fn locate(file: &HostPath, parts: &Parts, descriptor: &Descriptor) -> Result<BlobSource, ImageError> {
-    let missing = || ImageError::Missing { digest: descriptor.digest, dir: file.as_path().to_path_buf() };
-    let (offset, size) = parts.get(Path::new(&blob_name(&descriptor.digest))).ok_or_else(missing)?;
-    if *size != descriptor.size {
-        let how = format!("it has {size} of its {} bytes", descriptor.size);
-        return Err(ImageError::Damaged { digest: descriptor.digest, how });
-    }
-    Ok(BlobSource::Part { file: file.clone(), offset: *offset })
-}
-
-/// Lists the files of a tar with their place and size.
-fn parts(path: &Path) -> Result<Parts, ImageError> {
-    let on_error = |e: io::Error| ImageError::from(FsError::on("read", path)(e));
-    let mut archive = tar::Archive::new(File::open(path).map_err(on_error)?);
-    let mut parts = Parts::new();
-    for entry in archive.entries_with_seek().map_err(on_error)? {
-        let entry = entry.map_err(on_error)?;
-        if entry.header().entry_type().is_file() {
-            let name = entry.path().map_err(on_error)?;
-            let name = name.strip_prefix(".").unwrap_or(&name).to_path_buf();
-            parts.insert(name, (entry.raw_file_position(), entry.size()));
-        }
-    }
-    Ok(parts)
 }
