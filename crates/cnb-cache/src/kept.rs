@@ -73,6 +73,11 @@ impl Kept {
         Ok(Some(Self { dir: first.clone(), source, state, damaged, busy, _locks: locks }))
     }
 
+    /// Returns whether something is kept in `dir`, without waiting for a build that writes to it.
+    pub fn holds_layers(dir: &HostPath) -> bool {
+        load(dir).is_ok_and(|(state, _)| !state.levels.is_empty())
+    }
+
     /// Returns the caches that were passed over, since other builds write to them at the moment.
     pub fn busy(&self) -> &[HostPath] {
         &self.busy

@@ -6,10 +6,16 @@
 //! atomic write of the state file. A build that fails, is killed, or loses power changes nothing.
 //!
 //! `docs/cache-layout.md` describes what is on disk.
+//!
+//! The `lifecycle` binary, which starts in a fresh container each time, keeps caches in the two forms that
+//! the Go lifecycle has as well: [`volume`], a directory of tars, and [`image`], an image.
 
+pub mod image;
 mod kept;
 mod merge;
 mod state;
+pub mod volume;
 
 pub use kept::{CacheError, Kept};
 pub use merge::{Transfer, merge, merge_into};
+pub use volume::{Unusable, Volume, VolumeError};
