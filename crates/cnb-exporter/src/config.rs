@@ -2,6 +2,7 @@
 
 use cnb_fs::GuestPath;
 use cnb_spec::api::PlatformApi;
+use cnb_spec::fault;
 use cnb_spec::oci::{History, ImageConfig};
 
 use crate::launcher;
@@ -29,7 +30,7 @@ pub(crate) fn app_config(
     let mut config = run_image.clone();
     config.history = history(run_image, run_image_layers, &add);
     config.created = add.created;
-    for (key, value) in add.labels {
+    for (key, value) in add.labels.into_iter().skip(usize::from(fault::is("lifecycle-label-lost"))) {
         config.config.labels.insert(key, value);
     }
     config.set_env("CNB_LAYERS_DIR", &add.layers.to_string());
@@ -37,18 +38,22 @@ pub(crate) fn app_config(
     config.set_env("CNB_PLATFORM_API", &add.api.to_string());
     config.set_env("CNB_DEPRECATION_MODE", "quiet");
     let path = format!("/cnb/process:/cnb/lifecycle:{}", config.env("PATH").unwrap_or_default());
-    config.set_env("PATH", &path);
+    if !fault::is("image-path-lost") {
+        config.set_env("PATH", &path);
+    }
     config.config.working_dir = add.app.to_string();
     config.config.entrypoint =
         vec![add.process_type.map_or_else(|| launcher::LAUNCHER.to_owned(), launcher::path)];
-    config.config.cmd = Vec::new();
+    if !fault::is("cmd-kept") {
+        config.config.cmd = Vec::new();
+    }
     config
 }
 
 /// Returns one entry for each layer (E24).
 fn history(run_image: &ImageConfig, layers: usize, add: &Additions<'_>) -> Vec<History> {
     let blank = || History { created: add.created.clone(), ..History::default() };
-    if !add.api.keeps_history() {
+    if !add.api.keeps_history() && !fault::is("history-kept") {
         return std::iter::repeat_with(blank).take(layers + add.created_by.len()).collect();
     }
     let base: Vec<&History> = run_image.history.iter().filter(|h| !h.empty_layer).collect();

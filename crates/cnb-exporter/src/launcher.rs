@@ -2,6 +2,7 @@
 
 use cnb_fs::Owner;
 use cnb_image::{Content, Entry};
+use cnb_spec::platform::labels::{GitSource, LauncherMetadata, LauncherSource};
 use cnb_spec::process::Process;
 
 use crate::ExportError;
@@ -10,6 +11,20 @@ use crate::ExportError;
 pub const LAUNCHER: &str = "/cnb/lifecycle/launcher";
 
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+/// Returns what images say of the launcher in them: version and source of this build (requirement E34).
+///
+/// The commit is what `CNB_SOURCE_COMMIT` was when this crate was compiled, and empty otherwise: only what is
+/// packaged for others comes from a commit, and an image must not change with every commit of ours.
+pub fn launcher_metadata() -> LauncherMetadata {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    let git = GitSource {
+        // Without the scheme, as the Go program names its own.
+        repository: repository.strip_prefix("https://").unwrap_or(repository).to_owned(),
+        commit: option_env!("CNB_SOURCE_COMMIT").unwrap_or_default().to_owned(),
+    };
+    LauncherMetadata { version: env!("CARGO_PKG_VERSION").to_owned(), source: LauncherSource { git } }
+}
 
 /// Returns the layer with the launcher (E13).
 pub(crate) fn launcher(content: &Content) -> Vec<Entry> {
@@ -38,4 +53,16 @@ pub(crate) fn process_types(processes: &[Process]) -> Result<Option<Vec<Entry>>,
 /// Returns the entrypoint of a process type.
 pub(crate) fn path(process_type: &str) -> String {
     format!("/cnb/process/{process_type}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_launcher_is_named_by_version_and_repository() {
+        let metadata = launcher_metadata();
+        assert_eq!(metadata.version, env!("CARGO_PKG_VERSION"));
+        assert_eq!(metadata.source.git.repository, "github.com/cnb-rs/cnb");
+    }
 }

@@ -7,8 +7,8 @@
 //! Platform Interface Specification, "exporter"; requirements B65 to B76 and section E.
 
 mod config;
-pub mod created;
 mod event;
+pub mod extended;
 pub mod found;
 mod glob;
 mod launcher;
@@ -21,11 +21,13 @@ use std::fmt;
 use cnb_fs::{FsError, GuestPath, HostPath, Owner, Root};
 use cnb_image::{
     BlobStore, Content, Image, ImageError, ImageLayer, LayerError, LayerSource, Ownership, ParentOwner,
-    make_layers,
+    make_layers, media::Family,
 };
 use cnb_spec::api::PlatformApi;
 use cnb_spec::digest::DiffId;
 use cnb_spec::exec_env::ExecEnv;
+use cnb_spec::fault;
+use cnb_spec::oci::time;
 use cnb_spec::platform::group_toml::GroupElement;
 use cnb_spec::platform::labels::{
     self, BuildpackLayers, LauncherMetadata, LayerSha, LifecycleMetadata, RunImageMetadata, StackMetadata,
@@ -36,9 +38,10 @@ use cnb_spec::platform::report_toml::Report;
 use cnb_spec::platform::run_toml::RunImage;
 
 pub use event::Event;
+pub use extended::Extended;
 use found::{Found, FoundBuildpack, FoundLayer};
 pub use glob::BadPattern;
-pub use launcher::LAUNCHER;
+pub use launcher::{LAUNCHER, launcher_metadata};
 use plan::{ExportPlan, LayerKind, PlanInput, PlannedLayer, PlannedSource};
 
 /// Everything that an export depends on.
@@ -85,6 +88,10 @@ pub struct Export<'a> {
     pub sboms: Vec<SbomFile>,
     /// Tells the diffID of a launch layer that is known to be as it was: it is not even read.
     pub unchanged: &'a dyn Fn(&FoundBuildpack, &FoundLayer) -> Option<DiffId>,
+    /// What image extensions added to the run image (E21).
+    pub extended: Option<&'a Extended>,
+    /// Whether new layers have Docker's media types whatever the manifest has, as in the Go lifecycle (E36).
+    pub docker_layers: bool,
     /// Where blobs are made and looked for.
     pub store: &'a BlobStore,
     /// How many threads make layers.
@@ -120,6 +127,8 @@ pub struct Exported {
     pub report: Report,
     /// What the build left, for the cache: layers with `cache = true` are among it.
     pub found: Found,
+    /// The layers that the lifecycle added, by identifier.
+    pub diff_ids: BTreeMap<String, DiffId>,
 }
 
 /// Why an image could not be exported.
@@ -234,7 +243,12 @@ pub fn export(config: &Export<'_>, events: &dyn Fn(Event)) -> Result<Exported, E
         process_type: config.process_type,
     };
     let plan = plan::plan(&input, &found, config.unchanged)?;
-    let layers = assemble(config, &plan)?;
+    let mut layers = assemble(config, &plan)?;
+    if config.docker_layers {
+        for layer in layers.iter_mut().filter(|l| of_previous(config, &l.diff_id).is_none()) {
+            layer.descriptor.media_type = Family::Docker.layer(layer.compression()?);
+        }
+    }
     report_layers(&plan, &layers, config.previous, events);
 
     let metadata = lifecycle_metadata(config, &found, &plan, &layers, top_layer.diff_id);
@@ -242,20 +256,36 @@ pub fn export(config: &Export<'_>, events: &dyn Fn(Event)) -> Result<Exported, E
     for (key, _) in &labels {
         events(Event::Label { key: key.clone() });
     }
+    let extensions = config.extended.map(|e| &e.layers[..]).unwrap_or_default();
     let additions = config::Additions {
         api: config.platform_api,
         layers: &config.layers,
         app: &config.app,
         created,
-        created_by: plan.layers.iter().map(|l| l.created_by.clone()).collect(),
+        created_by: extensions
+            .iter()
+            .map(|l| &l.created_by)
+            .chain(plan.layers.iter().map(|l| &l.created_by))
+            .cloned()
+            .collect(),
         labels,
         process_type: plan.process_type.as_deref(),
     };
-    let image_config =
-        config::app_config(config.run_image.config(), config.run_image.layers().len(), additions);
+    let mut base = config.run_image.config().clone();
+    if let Some(extended) = config.extended.and_then(|e| e.config.as_ref()) {
+        base.config.clone_from(extended);
+    }
+    let image_config = config::app_config(&base, config.run_image.layers().len(), additions);
     events(Event::DefaultProcess { process_type: plan.process_type.clone() });
-    let all = config.run_image.layers().iter().cloned().chain(layers).collect();
-    let image = Image::assemble(config.run_image.family(), image_config, all)?;
+    let diff_ids = plan.layers.iter().zip(&layers).map(|(p, l)| (p.id.clone(), l.diff_id)).collect();
+    let extensions = extensions.iter().map(|l| l.layer.clone());
+    let all = config.run_image.layers().iter().cloned().chain(extensions).chain(layers).collect();
+    let family = config.run_image.family();
+    let image = if config.docker_layers {
+        Image::assemble_mixed(family, image_config, all)?
+    } else {
+        Image::assemble(family, image_config, all)?
+    };
     let build_bom = if config.platform_api.has_legacy_sbom_file() {
         Vec::new()
     } else {
@@ -267,13 +297,14 @@ pub fn export(config: &Export<'_>, events: &dyn Fn(Event)) -> Result<Exported, E
         build_bom,
         ..Report::default()
     };
-    Ok(Exported { image, metadata, report, found })
+    Ok(Exported { image, metadata, report, found, diff_ids })
 }
 
 fn created(config: &Export<'_>) -> Result<String, ExportError> {
     let seconds = config.source_date_epoch.filter(|_| config.platform_api.honours_source_date_epoch());
-    let seconds = seconds.unwrap_or(created::DEFAULT);
-    created::rfc3339(seconds).ok_or(ExportError::Time(seconds))
+    let seconds = seconds.filter(|_| !fault::is("created-time"));
+    let seconds = seconds.unwrap_or(time::NORMAL_TIME);
+    time::rfc3339(seconds).ok_or(ExportError::Time(seconds))
 }
 
 fn sbom_missing(file: &SbomFile) -> Event {
@@ -340,7 +371,8 @@ fn known(config: &Export<'_>, diff_id: &DiffId) -> Option<ImageLayer> {
 
 /// Returns a layer of the previous image, unless its blob has been lost since.
 fn of_previous(config: &Export<'_>, diff_id: &DiffId) -> Option<ImageLayer> {
-    config.previous_image?.layer(diff_id).filter(|layer| layer.is_present()).cloned()
+    let layer = config.previous_image?.layer(diff_id).filter(|_| !fault::is("layer-not-reused"));
+    layer.filter(|layer| layer.is_present()).cloned()
 }
 
 fn report_layers(
@@ -370,7 +402,8 @@ fn report_layers(
 }
 
 fn is_reused(planned: &PlannedLayer, diff_id: &DiffId) -> bool {
-    planned.previous == Some(*diff_id) || matches!(planned.source, PlannedSource::Previous(_))
+    (planned.previous == Some(*diff_id) && !fault::is("reuse-untold"))
+        || matches!(planned.source, PlannedSource::Previous(_))
 }
 
 fn lifecycle_metadata(
@@ -383,7 +416,7 @@ fn lifecycle_metadata(
     let names_run_image = config.platform_api.has_run_toml();
     let name = |keep: bool| if keep { config.run_image_name.clone() } else { RunImage::default() };
     let RunImage { image, mirrors } = name(names_run_image);
-    let mut metadata = LifecycleMetadata {
+    let mut metadata: LifecycleMetadata = LifecycleMetadata {
         buildpacks: found
             .buildpacks
             .iter()
@@ -431,8 +464,10 @@ fn labels(config: &Export<'_>, metadata: &LifecycleMetadata) -> Result<Vec<(Stri
         (labels::BUILD_METADATA.to_owned(), build),
         (labels::PROJECT_METADATA.to_owned(), config.project.to_label()),
     ];
-    all.extend(config.metadata.labels.iter().map(|l| (l.key.clone(), l.value.clone())));
-    if let Some(exec_env) = config.exec_env.filter(|e| api.honours_exec_env() && !e.as_str().is_empty()) {
+    let own = config.metadata.labels.iter().filter(|_| !fault::is("labels-lost"));
+    all.extend(own.map(|l| (l.key.clone(), l.value.clone())));
+    let exec_env = config.exec_env.filter(|_| api.honours_exec_env() && !fault::is("exec-env-label-lost"));
+    if let Some(exec_env) = exec_env.filter(|e| !e.as_str().is_empty()) {
         all.push((labels::EXEC_ENV.to_owned(), exec_env.as_str().to_owned()));
     }
     Ok(all)

@@ -4,6 +4,7 @@ use cnb_fs::GuestPath;
 use cnb_image::{Content, Entry};
 use cnb_spec::api::PlatformApi;
 use cnb_spec::digest::DiffId;
+use cnb_spec::fault;
 use cnb_spec::platform::labels::{LayerMetadata, LifecycleMetadata};
 use cnb_spec::platform::metadata_toml::BuildMetadata;
 
@@ -115,13 +116,16 @@ pub fn plan(
         for layer in buildpack.layers.iter().filter(|l| l.metadata.types.launch) {
             layers.push(launch_layer(input, number, buildpack, layer, unchanged)?);
         }
-        if !buildpack.malformed.is_empty() {
+        if !buildpack.malformed.is_empty() && !fault::is("malformed-layer-ignored") {
             let ids: Vec<String> = buildpack.malformed.iter().map(|name| buildpack.layer_id(name)).collect();
             return Err(ExportError::Malformed { ids: ids.join(" ") });
         }
     }
+    if fault::is("layer-order") {
+        layers.reverse();
+    }
     let previous = input.previous;
-    if input.api.has_sbom() && found.has_launch_sbom {
+    if input.api.has_sbom() && found.has_launch_sbom && !fault::is("launch-sbom-lost") {
         let sha = previous.sbom.as_ref().map(|l| l.sha.as_str()).unwrap_or_default();
         let source = PlannedSource::Tree(input.layers.join("sbom/launch"));
         layers.push(layer(
@@ -229,7 +233,10 @@ fn app_layers(input: &PlanInput<'_>, found: &Found) -> Result<Vec<PlannedLayer>,
 
 fn process_type(input: &PlanInput<'_>) -> Result<Option<String>, ExportError> {
     match input.process_type.filter(|wanted| !wanted.is_empty()) {
-        Some(wanted) if input.metadata.processes.iter().any(|p| p.process_type == wanted) => {
+        Some(wanted)
+            if fault::is("process-type-unchecked")
+                || input.metadata.processes.iter().any(|p| p.process_type == wanted) =>
+        {
             Ok(Some(wanted.to_owned()))
         }
         Some(wanted) => Err(ExportError::UnknownProcess { process_type: wanted.to_owned() }),

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use cnb_fs::{FsError, GuestPath, Kind, Root};
+use cnb_spec::fault;
 use cnb_spec::process::Slice;
 
 use crate::glob::{BadPattern, Glob};
@@ -82,6 +83,7 @@ impl AppTree {
         let pattern = clean(pattern);
         // Absolute globs below the app directory are legal in the specification (Δ20).
         let relative = pattern.as_bytes().strip_prefix(app).and_then(|rest| rest.strip_prefix(b"/"));
+        let relative = relative.filter(|_| !fault::is("absolute-slice"));
         let relative = relative.and_then(|rest| std::str::from_utf8(rest).ok()).unwrap_or(&pattern);
         let name = |index: usize| {
             let path = self.entries[index].path.as_os_str().as_bytes();

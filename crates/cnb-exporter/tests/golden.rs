@@ -107,6 +107,8 @@ impl World {
             sboms: Vec::new(),
             unchanged: &|_, _| None,
             store: &store,
+            extended: None,
+            docker_layers: false,
             threads: 2,
         };
         let result = export(&config, &|event| events.borrow_mut().push(event));
