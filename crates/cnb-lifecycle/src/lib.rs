@@ -4,4 +4,10 @@
 //! process, the `lifecycle` binary runs one phase per process and exchanges the same values as files.
 
 pub mod analyze;
+pub mod cached;
+pub mod caching;
+pub mod extract;
+pub mod images;
+pub mod rebase;
 pub mod restore;
+pub mod run_image;

@@ -1,7 +1,8 @@
 //! Restore: gives buildpacks back what earlier builds left for them.
 //!
-//! The contents of cache layers are already in place (`cnb-cache` keeps the layers directory and mounts
-//! it), so restoring decides what may stay, deletes the rest, and writes metadata.
+//! [`plan`] decides what comes back. In `cnb build` the contents of cache layers are already in place
+//! (`cnb-cache` keeps the layers directory and mounts it), so [`restore`] deletes what may not stay and writes
+//! metadata; in the `lifecycle` binary, [`crate::cached`] unpacks contents from a cache.
 //! Platform Interface Specification, "`restorer`"; requirements B50 to B55, C58, C59.
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use cnb_fs::{FsError, GuestPath, Kind, Root};
 use cnb_spec::api::PlatformApi;
 use cnb_spec::buildpack::layer_toml::restored_toml;
 use cnb_spec::buildpack::store_toml::StoreToml;
+use cnb_spec::fault;
 use cnb_spec::id::ModuleId;
 use cnb_spec::platform::group_toml::Group;
 use cnb_spec::platform::labels::{BuildpackLayers, LayerMetadata, LifecycleMetadata};
@@ -27,6 +29,8 @@ pub struct RestoreConfig<'a> {
     pub previous: &'a LifecycleMetadata,
     /// What the cache holds; `sha` is empty for layers that were never in an image.
     pub cached: &'a [BuildpackLayers],
+    /// Whether only `store.toml` comes back (B51).
+    pub skip_layers: bool,
 }
 
 /// A layer that comes back.
@@ -37,7 +41,18 @@ pub struct RestoredLayer {
     /// The buildpack's own metadata.
     pub metadata: Option<Metadata>,
     /// Whether its contents come back as well.
-    pub contents: bool,
+    pub contents: Contents,
+}
+
+/// What becomes of the contents of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// There are none: the layer was in the image alone.
+    None,
+    /// They come back; the digest by which the cache has them.
+    Cached(String),
+    /// The cache has others than the image has metadata for: the layer does not come back at all.
+    WrongSha,
 }
 
 /// Where metadata of a layer came from.
@@ -56,8 +71,6 @@ pub struct RestorePlan {
     pub stores: BTreeMap<ModuleId, Metadata>,
     /// Layers by buildpack and name.
     pub layers: BTreeMap<(ModuleId, String), RestoredLayer>,
-    /// Layers whose contents do not belong to the previous image.
-    pub wrong_sha: Vec<(ModuleId, String)>,
 }
 
 /// Why restoring failed.
@@ -110,28 +123,32 @@ pub fn plan(config: &RestoreConfig<'_>) -> Result<RestorePlan, RestoreError> {
         let id = &element.id;
         let previous = config.previous.buildpack(id.as_str());
         let cached = config.cached.iter().find(|b| b.key == id.as_str());
-        if let Some(store) = previous.and_then(|b| b.store.as_ref()) {
+        if let Some(store) = previous.and_then(|b| b.store.as_ref()).filter(|_| !fault::is("store-lost")) {
             let bad = |source| RestoreError::Metadata { layer: id.to_string(), source };
             if let Some(metadata) = store.to_metadata().map_err(bad)? {
                 plan.stores.insert(id.clone(), metadata);
             }
+        }
+        if config.skip_layers {
+            continue;
         }
         let in_cache = |name: &str| cached.and_then(|b| b.layers.get(name)).filter(|l| l.cache);
         let mut add = |name: &str, layer: &LayerMetadata, source: Source| -> Result<(), RestoreError> {
             let bad = |source| RestoreError::Metadata { layer: format!("{id}:{name}"), source };
             let metadata = layer.metadata().map_err(bad)?;
             let key = (id.clone(), name.to_owned());
-            match in_cache(name) {
-                Some(cached) if cached.sha != layer.sha => plan.wrong_sha.push(key),
-                cached => {
-                    plan.layers.insert(key, RestoredLayer { source, metadata, contents: cached.is_some() });
-                }
-            }
+            let contents = match in_cache(name) {
+                None => Contents::None,
+                Some(cached) if fault::is("wrong-sha-restored") => Contents::Cached(cached.sha.clone()),
+                Some(cached) if cached.sha == layer.sha => Contents::Cached(cached.sha.clone()),
+                Some(_) => Contents::WrongSha,
+            };
+            plan.layers.insert(key, RestoredLayer { source, metadata, contents });
             Ok(())
         };
         for (name, layer) in previous.into_iter().flat_map(|b| &b.layers) {
             let lost = layer.cache && in_cache(name).is_none();
-            if layer.launch && (layer.cache || !layer.build) && !lost {
+            if layer.launch && (layer.cache || !layer.build || fault::is("build-layer-restored")) && !lost {
                 add(name, layer, Source::App)?;
             }
         }
@@ -153,29 +170,50 @@ pub fn restore(
     layers: &GuestPath,
     events: &dyn Fn(RestoreEvent),
 ) -> Result<(), RestoreError> {
-    for (id, layer) in &plan.wrong_sha {
-        events(RestoreEvent::WrongSha(id.clone(), layer.clone()));
-    }
     sweep(plan, root, layers)?;
-    for (id, metadata) in &plan.stores {
-        let text = StoreToml { metadata: Some(metadata.clone()) }.to_toml();
-        write_anew(root, &layers.join(id.escaped()).join("store.toml"), &text)?;
-    }
+    write_stores(plan, root, layers)?;
     for ((id, name), layer) in &plan.layers {
         events(RestoreEvent::Metadata(id.clone(), name.clone(), layer.source));
-        let path = layers.join(id.escaped()).join(format!("{name}.toml"));
-        write_anew(root, &path, &restored_toml(layer.metadata.as_ref()))?;
-        if layer.contents {
-            events(RestoreEvent::Contents(id.clone(), name.clone()));
+        match &layer.contents {
+            Contents::WrongSha => events(RestoreEvent::WrongSha(id.clone(), name.clone())),
+            contents => {
+                write_metadata(root, layers, id, name, layer)?;
+                if *contents != Contents::None {
+                    events(RestoreEvent::Contents(id.clone(), name.clone()));
+                }
+            }
         }
     }
     Ok(())
 }
 
+/// Writes `store.toml` of each buildpack that has one.
+pub(crate) fn write_stores(plan: &RestorePlan, root: &Root, layers: &GuestPath) -> Result<(), RestoreError> {
+    for (id, metadata) in &plan.stores {
+        let text = StoreToml { metadata: Some(metadata.clone()) }.to_toml();
+        write_anew(root, &layers.join(id.escaped()).join("store.toml"), &text)?;
+    }
+    Ok(())
+}
+
+/// Writes `<layer>.toml` of one layer.
+pub(crate) fn write_metadata(
+    root: &Root,
+    layers: &GuestPath,
+    id: &ModuleId,
+    name: &str,
+    layer: &RestoredLayer,
+) -> Result<(), FsError> {
+    let path = layers.join(id.escaped()).join(format!("{name}.toml"));
+    write_anew(root, &path, &restored_toml(layer.metadata.as_ref()))
+}
+
 /// Deletes everything below `layers` but the contents and SBOM files of layers that keep their contents.
 fn sweep(plan: &RestorePlan, root: &Root, layers: &GuestPath) -> Result<(), FsError> {
     let mut keep: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (id, name) in plan.layers.iter().filter(|(_, l)| l.contents).map(|(key, _)| key) {
+    for (id, name) in
+        plan.layers.iter().filter(|(_, l)| matches!(l.contents, Contents::Cached(_))).map(|(key, _)| key)
+    {
         keep.entry(id.escaped()).or_default().push(name);
     }
     for entry in root.list(layers)? {
@@ -233,17 +271,24 @@ mod tests {
         let previous = LifecycleMetadata { buildpacks: vec![layers(app)], ..LifecycleMetadata::default() };
         let previous = if app.is_empty() { LifecycleMetadata::default() } else { previous };
         let cached = [layers(cache)];
-        let config =
-            RestoreConfig { api: api.parse().unwrap(), group: &group, previous: &previous, cached: &cached };
+        let config = RestoreConfig {
+            api: api.parse().unwrap(),
+            group: &group,
+            previous: &previous,
+            cached: &cached,
+            skip_layers: false,
+        };
         let plan = plan(&config).unwrap();
-        let mut found: Vec<String> = plan
+        let contents = |l: &RestoredLayer| match l.contents {
+            Contents::None => "",
+            Contents::Cached(_) => " contents",
+            Contents::WrongSha => " wrong",
+        };
+        let found: Vec<String> = plan
             .layers
             .iter()
-            .map(|((_, name), l)| {
-                format!("{name} {:?}{}", l.source, if l.contents { " contents" } else { "" })
-            })
+            .map(|((_, name), l)| format!("{name} {:?}{}", l.source, contents(l)))
             .collect();
-        found.extend(plan.wrong_sha.iter().map(|(_, name)| format!("{name} wrong")));
         assert_eq!(found, expected);
     }
 
@@ -261,7 +306,7 @@ mod tests {
     #[test]
     fn a_cache_and_launch_layer_comes_back_with_both_or_not_at_all() {
         check("0.15", &["x cl s"], &[], &[]);
-        check("0.15", &["x cl s"], &["x cl other"], &["x wrong"]);
+        check("0.15", &["x cl s"], &["x cl other"], &["x App wrong"]);
         check("0.15", &["x cl s"], &["x l s"], &[]);
     }
 
@@ -287,7 +332,8 @@ mod tests {
             write(path);
         }
         let mut plan = RestorePlan::default();
-        let layer = RestoredLayer { source: Source::App, metadata: None, contents: true };
+        let layer =
+            RestoredLayer { source: Source::App, metadata: None, contents: Contents::Cached(String::new()) };
         plan.layers.insert(("a/b".parse().unwrap(), "kept".into()), layer);
         restore(&plan, &root, &GuestPath::new("/layers"), &|_| ()).unwrap();
         let names = |path: &str| -> Vec<String> {

@@ -4,27 +4,47 @@ use cnb_builder::{Config, Event, build, metadata_path};
 use cnb_fs::{Root, toml_file};
 use cnb_sandbox::Direct;
 use cnb_spec::env::Env;
-use cnb_spec::id::ModuleKind;
+use cnb_spec::platform::group_toml::Group;
+use cnb_spec::platform::plan_toml::Plan;
+use cnb_spec::target::Target;
 
 use crate::console::{Console, Level};
 use crate::detector::read_analyzed;
 use crate::exit::Failure;
 use crate::inputs::Inputs;
+use crate::phase::Phase;
+use crate::restorer::check_apis;
 use crate::temporary::Temporary;
 use crate::timer::Timer;
+
+/// Refuses to run buildpacks as root (requirement B16).
+pub(crate) fn refuse_root() -> Result<(), Failure> {
+    if rustix::process::getuid().is_root() { Err(Failure::Privileged(Phase::Builder)) } else { Ok(()) }
+}
 
 /// Runs the phase.
 pub(crate) fn run(inputs: &Inputs, env: &Env, console: &Console) -> Result<(), Failure> {
     let root = Root::host().map_err(Failure::file("initialize builder"))?;
-    let group: cnb_spec::platform::group_toml::Group =
+    let group: Group =
         toml_file::read(&root, &inputs.path("group")).map_err(Failure::file("read group file"))?;
     let plan = toml_file::read(&root, &inputs.path("plan")).map_err(Failure::file("read plan file"))?;
-    for element in &group.group {
-        cnb_dirs::store::check_api(ModuleKind::Buildpack, &element.id, &element.version, &element.api)
-            .map_err(Failure::BuildpackApi)?;
-    }
+    check_apis(&group)?;
     let analyzed = read_analyzed(&root, &inputs.path("analyzed"), console)
         .map_err(Failure::file("read analyzed file"))?;
+    let target = analyzed.run_image.and_then(|r| r.target).unwrap_or_default();
+    build_group(inputs, env, console, group, plan, target)
+}
+
+/// Builds and writes `config/metadata.toml`.
+pub(crate) fn build_group(
+    inputs: &Inputs,
+    env: &Env,
+    console: &Console,
+    group: Group,
+    plan: Plan,
+    target: Target,
+) -> Result<(), Failure> {
+    let root = Root::host().map_err(Failure::file("initialize builder"))?;
     let temporary = Temporary::create(env).map_err(Failure::file("initialize builder"))?;
     let config = Config {
         platform_api: inputs.platform_api,
@@ -36,7 +56,7 @@ pub(crate) fn run(inputs: &Inputs, env: &Env, console: &Console) -> Result<(), F
         scratch: temporary.path(),
         group,
         plan,
-        target: analyzed.run_image.and_then(|r| r.target).unwrap_or_default(),
+        target,
         exec_env: inputs.exec_env()?,
         env: env.clone(),
     };

@@ -1,8 +1,8 @@
 //! What the lifecycle prints: everything on standard output, as the Go program does (H1 to H4, Δ9).
 
-use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,32 +35,46 @@ impl FromStr for Level {
 }
 
 /// The standard output, with a level and colours that can be off.
-#[derive(Debug)]
-pub(crate) struct Console {
-    level: Cell<Level>,
-    color: Cell<bool>,
-    strip: RefCell<Strip>,
+#[derive(Clone, Debug)]
+pub(crate) struct Console(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    level: Level,
+    color: bool,
+    strip: Strip,
 }
 
 impl Console {
     /// Starts with the level `info` and colours, which hold until the command line is read.
     pub(crate) fn new() -> Self {
-        Self { level: Cell::new(Level::Info), color: Cell::new(true), strip: RefCell::new(Strip::Text) }
+        Self(Arc::new(Mutex::new(State { level: Level::Info, color: true, strip: Strip::Text })))
     }
 
     /// Sets the least level that is printed.
     pub(crate) fn set_level(&self, level: Level) {
-        self.level.set(level);
+        self.state(|state| state.level = level);
     }
 
     /// Sets whether escape sequences are printed, ours and those of buildpacks.
     pub(crate) fn set_color(&self, color: bool) {
-        self.color.set(color);
+        self.state(|state| state.color = color);
     }
 
     /// Returns whether lines of this level are printed.
     pub(crate) fn shows(&self, level: Level) -> bool {
-        level >= self.level.get()
+        level >= self.state(|state| state.level)
+    }
+
+    fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Prints the heading of a phase, as the creator does (H5).
+    pub(crate) fn phase(&self, name: &str) {
+        if self.shows(Level::Info) {
+            self.raw(format!("\x1b[36m===> {name}\x1b[0m\n").as_bytes());
+        }
     }
 
     /// Prints a line if its level is high enough.
@@ -84,13 +98,8 @@ impl Console {
     /// Prints bytes as they are, but for escape sequences when colours are off.
     pub(crate) fn raw(&self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
-        let stripped;
-        let bytes = if self.color.get() {
-            bytes
-        } else {
-            stripped = self.strip.borrow_mut().apply(bytes);
-            &stripped[..]
-        };
+        let stripped = self.state(|state| (!state.color).then(|| state.strip.apply(bytes)));
+        let bytes = stripped.as_deref().unwrap_or(bytes);
         // Nobody is left to be told when standard output is gone.
         let _ = out.write_all(bytes).and_then(|()| out.flush());
     }

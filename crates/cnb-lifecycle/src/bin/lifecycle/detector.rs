@@ -2,7 +2,6 @@
 //! (requirements B34 to B43).
 
 use std::cell::RefCell;
-use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::thread;
 
@@ -14,9 +13,11 @@ use cnb_spec::platform::analyzed_toml::Analyzed;
 use cnb_spec::platform::order_toml::OrderFile;
 use cnb_spec::platform::run_toml::RunFile;
 use cnb_spec::platform::system_toml::{System, SystemFile};
+use cnb_spec::target::Target;
 
 use crate::console::{Console, Level};
 use crate::exit::Failure;
+use crate::experimental;
 use crate::inputs::Inputs;
 use crate::temporary::Temporary;
 use crate::timer::Timer;
@@ -24,16 +25,37 @@ use crate::timer::Timer;
 /// Runs the phase.
 pub(crate) fn run(inputs: &Inputs, env: &Env, console: &Console) -> Result<(), Failure> {
     let root = Root::host().map_err(Failure::file("initialize detector"))?;
+    let analyzed = read_analyzed(&root, &inputs.path("analyzed"), console)
+        .map_err(Failure::file("initialize detector"))?;
+    let detected = detect_group(inputs, env, console, &analyzed)?;
+    write(inputs, &root, &detected)?;
+    if detected.group.group_extensions.is_empty() {
+        return Ok(());
+    }
+    generate_files(inputs, env, console, &root, analyzed, detected)
+}
+
+/// Writes `group.toml` and `plan.toml`.
+pub(crate) fn write(inputs: &Inputs, root: &Root, detected: &Detected) -> Result<(), Failure> {
+    write_file(root, &inputs.path("group"), &detected.group.to_toml(), "write group file")?;
+    write_file(root, &inputs.path("plan"), &detected.plan.to_toml(), "write plan file")
+}
+
+/// Chooses a group and resolves its plan.
+pub(crate) fn detect_group(
+    inputs: &Inputs,
+    env: &Env,
+    console: &Console,
+    analyzed: &Analyzed,
+) -> Result<Detected, Failure> {
+    let root = Root::host().map_err(Failure::file("initialize detector"))?;
     let temporary = Temporary::create(env).map_err(Failure::file("initialize detector"))?;
-    let analyzed_path = inputs.path("analyzed");
-    let analyzed =
-        read_analyzed(&root, &analyzed_path, console).map_err(Failure::file("initialize detector"))?;
     let order_path = inputs.order_path(|path| root.exists(path).unwrap_or(false));
     let order: OrderFile = toml_file::read(&root, &order_path)
         .map_err(Failure::file("initialize detector: reading order: failed to read order file"))?;
     let system = read_system(inputs, &root, console)?;
     if !order.order_extensions.is_empty() && !inputs.platform_api.extensions_are_stable() {
-        guard_experimental("Dockerfiles", env, console)?;
+        experimental::guard(experimental::DOCKERFILES, env, console)?;
     }
     let config = Config {
         platform_api: inputs.platform_api,
@@ -45,45 +67,61 @@ pub(crate) fn run(inputs: &Inputs, env: &Env, console: &Console) -> Result<(), F
         scratch: temporary.path(),
         order,
         system,
-        target: analyzed.run_image.as_ref().and_then(|r| r.target.clone()).unwrap_or_default(),
+        target: target_of(analyzed),
         exec_env: inputs.exec_env()?,
         env: env.clone(),
         threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).saturating_mul(WIDTH),
     };
-    let detected = detect_and_tell(&config, &root, console)?;
-    let plan_path = inputs.path("plan");
-    write(&root, &inputs.path("group"), &detected.group.to_toml(), "write group file")?;
-    write(&root, &plan_path, &detected.plan.to_toml(), "write plan file")?;
-    if detected.group.group_extensions.is_empty() {
-        return Ok(());
-    }
-    let run_images: Option<RunFile> = toml_file::read_if_exists(&root, &inputs.path("run"))
+    detect_and_tell(&config, &root, console)
+}
+
+/// Returns the target of the run image, as far as it is known.
+fn target_of(analyzed: &Analyzed) -> Target {
+    analyzed.run_image.as_ref().and_then(|r| r.target.clone()).unwrap_or_default()
+}
+
+/// Lets the extensions of the group generate, and writes what that changes.
+fn generate_files(
+    inputs: &Inputs,
+    env: &Env,
+    console: &Console,
+    root: &Root,
+    analyzed: Analyzed,
+    detected: Detected,
+) -> Result<(), Failure> {
+    let temporary = Temporary::create(env).map_err(Failure::file("initialize generator"))?;
+    let run_images: Option<RunFile> = toml_file::read_if_exists(root, &inputs.path("run"))
         .map_err(Failure::file("initialize generator: reading run"))?;
     if run_images.is_none() {
         console.log(Level::Info, &format!("No run metadata found at path \"{}\"", inputs.path("run")));
     }
     let generating = GenerateConfig {
-        platform_api: config.platform_api,
-        app: config.app,
-        extensions: config.extensions,
+        platform_api: inputs.platform_api,
+        app: inputs.path("app"),
+        extensions: inputs.path("extensions"),
         generated: inputs.path("generated"),
-        platform: config.platform,
-        build_config: config.build_config,
-        scratch: config.scratch,
+        platform: inputs.path("platform"),
+        build_config: inputs.path("build-config"),
+        scratch: temporary.path(),
         group: detected.group.group_extensions,
         plan: detected.plan,
         run_image: analyzed.run_image.clone(),
         run_images: run_images.unwrap_or_default(),
-        exec_env: config.exec_env,
-        env: config.env,
+        exec_env: inputs.exec_env()?,
+        env: env.clone(),
     };
     let timer = Timer::start(console, "Generator");
     let generated =
-        generate(&generating, &root, &Direct, &|event| tell(console, &event)).map_err(Failure::Generate)?;
+        generate(&generating, root, &Direct, &|event| tell(console, &event)).map_err(Failure::Generate)?;
     drop(timer);
     let analyzed = Analyzed { run_image: generated.run_image, ..analyzed };
-    write(&root, &analyzed_path, &analyzed.to_toml(inputs.platform_api), "write analyzed file")?;
-    write(&root, &plan_path, &generated.plan.to_toml(), "write plan file")
+    write_file(
+        root,
+        &inputs.path("analyzed"),
+        &analyzed.to_toml(inputs.platform_api),
+        "write analyzed file",
+    )?;
+    write_file(root, &inputs.path("plan"), &generated.plan.to_toml(), "write plan file")
 }
 
 /// How many `bin/detect` run at once on each processor: most of them only look at files.
@@ -169,18 +207,6 @@ fn read_system(inputs: &Inputs, root: &Root, console: &Console) -> Result<System
     Ok(file.unwrap_or_default().system)
 }
 
-/// Refuses, announces or allows an experimental feature, as the platform wishes (requirement B19).
-fn guard_experimental(feature: &'static str, env: &Env, console: &Console) -> Result<(), Failure> {
-    match env.get(OsStr::new("CNB_EXPERIMENTAL_MODE")).and_then(|v| v.to_str()) {
-        Some("quiet" | "silent") => Ok(()),
-        Some("warn") => {
-            console.log(Level::Warn, &format!("Platform requested experimental feature '{feature}'"));
-            Ok(())
-        }
-        _ => Err(Failure::Experimental(feature)),
-    }
-}
-
-fn write(root: &Root, path: &GuestPath, text: &str, action: &'static str) -> Result<(), Failure> {
+fn write_file(root: &Root, path: &GuestPath, text: &str, action: &'static str) -> Result<(), Failure> {
     root.write(path, text.as_bytes(), 0o666).map_err(Failure::file(action))
 }

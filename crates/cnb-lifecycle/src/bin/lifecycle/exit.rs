@@ -6,9 +6,10 @@ use std::io;
 use cnb_builder::BuildError;
 use cnb_detector::{DetectError, GenerateError};
 use cnb_dirs::store::UnsupportedApi;
-use cnb_fs::FsError;
 use cnb_fs::toml_file::TomlFileError;
+use cnb_fs::{FsError, Owner};
 use cnb_sandbox::Exit;
+use cnb_spec::fault;
 
 use crate::phase::Phase;
 
@@ -19,8 +20,6 @@ pub(crate) enum Failure {
     NoArguments,
     /// `lifecycle` with a word that is no phase.
     UnknownPhase(String),
-    /// A phase that is not there yet.
-    NotContained(Phase),
     /// A wrong number of arguments.
     Arguments(String),
     /// An input that cannot be used.
@@ -60,12 +59,113 @@ pub(crate) enum Failure {
     Generate(GenerateError),
     /// The build failed.
     Build(BuildError),
+    /// The process could not become another user.
+    RunAs {
+        /// The user.
+        owner: Owner,
+        /// Why.
+        source: io::Error,
+    },
+    /// The user is not in `/etc/passwd`.
+    UserEnvironment {
+        /// The user.
+        uid: u32,
+        /// Why.
+        source: io::Error,
+    },
+    /// An image could not be read.
+    Image {
+        /// What was to be done.
+        action: &'static str,
+        /// With which image.
+        name: String,
+        /// Why.
+        source: Box<dyn Error>,
+    },
+    /// The run image cannot be used, all said in one sentence.
+    RunImage(String),
+    /// The creator met image extensions, which it does not apply.
+    CreatorExtensions,
+    /// The extender does not know what to extend.
+    ExtendKind(String),
+    /// An image could not be extended.
+    Extend {
+        /// `build` or `run`.
+        kind: String,
+        /// Why.
+        source: Box<dyn Error>,
+    },
+    /// Analysis failed.
+    Analyze {
+        /// What was to be done.
+        action: &'static str,
+        /// Why.
+        source: Box<dyn Error>,
+    },
+    /// Restoring failed.
+    Restore(Box<dyn Error>),
+    /// The export failed.
+    Export {
+        /// What was to be done.
+        action: &'static str,
+        /// Why.
+        source: Box<dyn Error>,
+    },
+    /// The rebase failed.
+    Rebase {
+        /// What was to be done.
+        action: &'static str,
+        /// Why.
+        source: Box<dyn Error>,
+    },
 }
+
+/// What was being done when something failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Context {
+    /// What was being done, or all there is to say.
+    pub(crate) text: String,
+    /// Why it failed.
+    pub(crate) source: Box<dyn Error>,
+}
+
+impl Context {
+    /// Says what was being done.
+    pub(crate) fn new(text: &str, source: impl Into<Box<dyn Error>>) -> Self {
+        Self { text: text.to_owned(), source: source.into() }
+    }
+}
+
+/// A failure that needs no cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Plain(pub(crate) String);
 
 impl Failure {
     /// Returns a failure to do `action`, for `map_err`.
     pub(crate) fn file<E: Error + 'static>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::File { action, source: Box::new(source) }
+    }
+
+    /// Returns a failure to do `action` with the image `name`, for `map_err`.
+    pub(crate) fn image<E: Into<Box<dyn Error>>>(action: &'static str, name: &str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Image { action, name: name.to_owned(), source: source.into() }
+    }
+
+    /// Returns a failure to analyze, for `map_err`.
+    pub(crate) fn analyze<E: Into<Box<dyn Error>>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Analyze { action, source: source.into() }
+    }
+
+    /// Returns a failure to export, for `map_err`.
+    pub(crate) fn export<E: Into<Box<dyn Error>>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Export { action, source: source.into() }
+    }
+
+    /// Returns a failure to rebase, for `map_err`.
+    pub(crate) fn rebase<E: Into<Box<dyn Error>>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Rebase { action, source: source.into() }
     }
 
     /// Returns the exit code (Platform Interface Specification, "Exit Codes").
@@ -76,24 +176,36 @@ impl Failure {
             | Self::Privileged(_)
             | Self::Experimental(_)
             | Self::File { .. }
+            | Self::RunAs { .. }
+            | Self::UserEnvironment { .. }
+            | Self::Image { .. }
+            | Self::RunImage(_)
             | Self::Detect(DetectError::Order(_)) => 1,
             Self::NoArguments
             | Self::UnknownPhase(_)
-            | Self::NotContained(_)
             | Self::Arguments(_)
-            | Self::Inputs(_) => 3,
+            | Self::Inputs(_)
+            | Self::ExtendKind(_) => 3,
             Self::NoPlatformApi | Self::PlatformApi { .. } => 11,
             Self::BuildpackApi(_)
             | Self::Detect(DetectError::Api(_))
             | Self::Generate(GenerateError::Api(_))
             | Self::Build(BuildError::Api(_)) => 12,
+            Self::Detect(_) if fault::is("detect-exit-code") => 21,
             Self::Detect(DetectError::NothingPassed { .. }) => 20,
             Self::Detect(DetectError::BuildpackBroke { .. }) => 21,
-            Self::Detect(DetectError::Cycle { .. } | DetectError::TooDeep(_) | DetectError::Nested(_)) => 22,
+            Self::Detect(DetectError::Cycle { .. } | DetectError::TooDeep(_) | DetectError::Nested(_))
+            | Self::CreatorExtensions => 22,
+            Self::Analyze { .. } => 32,
+            Self::Restore(_) => 42,
+            Self::Build(_) if fault::is("build-exit-code") => 52,
             Self::Build(BuildError::Failed { .. } | BuildError::Start { .. }) => 51,
             Self::Build(_) => 52,
+            Self::Export { .. } => 62,
+            Self::Rebase { .. } => 72,
             Self::Generate(GenerateError::Failed(_) | GenerateError::Start { .. }) => 91,
             Self::Generate(_) => 92,
+            Self::Extend { .. } => 102,
         }
     }
 
@@ -107,9 +219,6 @@ impl Failure {
             Self::UnknownPhase(name) => vec![format!(
                 "failed to recognize phase: {name} \nValid phases: detect, analyze, restore, build, export, rebase, create, extend"
             )],
-            Self::NotContained(phase) => {
-                vec![format!("failed to {}: this lifecycle does not contain the {} yet", phase.command(), phase.program())]
-            }
             Self::Arguments(problem) => vec![format!("failed to parse arguments: {problem}")],
             Self::Inputs(problem) => vec![format!("failed to resolve inputs: {problem}")],
             Self::NoPlatformApi => vec![
@@ -131,7 +240,26 @@ impl Failure {
                 format!("Platform requested experimental feature '{feature}'"),
                 "experimental features are disabled by CNB_EXPERIMENTAL_MODE=error".to_owned(),
             ],
-            Self::File { action, source } => vec![failed(action, source.as_ref())],
+            Self::File { action, source }
+            | Self::Analyze { action, source }
+            | Self::Export { action, source }
+            | Self::Rebase { action, source } => vec![failed(action, source.as_ref())],
+            Self::Restore(source) => vec![failed("restore", source.as_ref())],
+            Self::RunAs { owner, source } => {
+                vec![failed(&format!("exec as user {}:{}", owner.uid, owner.gid), source)]
+            }
+            Self::UserEnvironment { uid, source } => {
+                vec![failed(&format!("set environment for user {uid}"), source)]
+            }
+            Self::Image { action, name, source } => vec![failed(&format!("{action} {name}"), source.as_ref())],
+            Self::RunImage(text) => vec![text.clone()],
+            Self::CreatorExtensions => vec![
+                "failed to detect: detected order contains extensions which is not supported by the creator".to_owned(),
+            ],
+            Self::ExtendKind(kind) => vec![format!(
+                "failed to parse arguments: `{kind}` is no kind of image to extend: expected `build` or `run`"
+            )],
+            Self::Extend { kind, source } => vec![failed(&format!("extend {kind} image"), source.as_ref())],
             Self::Detect(error @ DetectError::Order(_)) => vec![failed("initialize detector", error)],
             Self::Detect(error @ DetectError::NothingPassed { .. }) => vec![
                 NOTHING.to_owned(),

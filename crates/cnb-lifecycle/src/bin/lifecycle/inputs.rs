@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use cnb_fs::GuestPath;
+use cnb_fs::{GuestPath, Owner};
 use cnb_spec::api::PlatformApi;
 use cnb_spec::env::Env;
 use cnb_spec::exec_env::ExecEnv;
@@ -236,9 +236,53 @@ impl Inputs {
         flags::truth(&self.value(name)) == Some(true)
     }
 
+    /// Returns whether layers are not to be restored: what the creator calls `-skip-restore`, and other phases
+    /// `-skip-layers`.
+    pub(crate) fn skips_layers(&self) -> bool {
+        // Both have the same variables, which do not count against the one flag that a phase knows.
+        let names = ["skip-layers", "skip-restore"];
+        let given = names.into_iter().find(|name| self.parsed.values.contains_key(*name));
+        given.map_or_else(|| names.into_iter().any(|name| self.switch(name)), |name| self.switch(name))
+    }
+
     /// Returns a text.
     pub(crate) fn text(&self, name: &str) -> String {
         self.value(name).to_string_lossy().into_owned()
+    }
+
+    /// Returns the texts of a list: those of the environment, then those of flags (B7).
+    pub(crate) fn list(&self, name: &str) -> Vec<String> {
+        let row = INPUTS.iter().find(|(n, ..)| *n == name);
+        let from_env = row.and_then(|(_, variables, _, kind, _)| from_env(&self.env, variables, *kind));
+        let from_env = from_env.unwrap_or_default().to_string_lossy().into_owned();
+        let given =
+            self.parsed.values.get(name).into_iter().flatten().map(|v| v.to_string_lossy().into_owned());
+        from_env.split(',').map(str::to_owned).chain(given).filter(|text| !text.is_empty()).collect()
+    }
+
+    /// Returns whether a flag says something else than the environment does.
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        let row = INPUTS.iter().find(|(n, ..)| *n == name);
+        let from_env = row.and_then(|(_, variables, _, kind, _)| from_env(&self.env, variables, *kind));
+        let given = self.parsed.values.get(name).and_then(|values| values.last());
+        given.is_some_and(|given| !given.is_empty() && Some(given) != from_env.as_ref())
+    }
+
+    /// Returns the user that owns what is made: `-uid` and `-gid`.
+    pub(crate) fn owner(&self) -> Result<Owner, Failure> {
+        let id = |name: &str| {
+            let value = self.value(name);
+            let number = value.to_str().and_then(flags::number).unwrap_or_default();
+            // The largest means "no one in particular" to the kernel.
+            let id = u32::try_from(number).ok().filter(|id| *id != u32::MAX);
+            id.ok_or_else(|| Failure::Inputs(format!("-{name}: {number} is no id of a user or group")))
+        };
+        Ok(Owner { uid: id("uid")?, gid: id("gid")? })
+    }
+
+    /// Returns the directories of these names that are set.
+    pub(crate) fn dirs(&self, names: &[&str]) -> Vec<GuestPath> {
+        names.iter().filter(|name| !self.value(name).is_empty()).map(|name| self.path(name)).collect()
     }
 
     /// Returns a directory, absolute and clean, or a file, absolute but otherwise as given (B9, J8).

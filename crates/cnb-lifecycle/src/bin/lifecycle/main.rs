@@ -4,13 +4,27 @@
 //! This file reads the environment, once, and hands everything down. Reading order: [`phase`], [`flags`],
 //! [`inputs`], [`console`], [`exit`], then a file per phase.
 
+mod analyzer;
 mod builder;
+mod caching;
+mod connected;
 mod console;
+mod creator;
 mod detector;
 mod exit;
+mod experimental;
+mod exporter;
+mod extender;
 mod flags;
 mod inputs;
+mod launch_cache;
+mod names;
 mod phase;
+mod privileges;
+mod rebaser;
+mod restorer;
+mod retry;
+mod saving;
 mod temporary;
 mod timer;
 
@@ -20,6 +34,7 @@ use std::process::ExitCode;
 
 use cnb_spec::api::{ApiError, PlatformApi};
 use cnb_spec::env::Env;
+use cnb_spec::fault;
 
 use crate::console::{Console, Level};
 use crate::exit::Failure;
@@ -28,7 +43,8 @@ use crate::phase::Phase;
 
 fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
-    let env: Env = std::env::vars_os().collect();
+    let mut env: Env = std::env::vars_os().collect();
+    fault::take(&mut env);
     let args: Vec<OsString> = std::env::args_os().collect();
     let console = Console::new();
     match run(&args, &env, &console) {
@@ -110,22 +126,20 @@ fn run(args: &[OsString], env: &Env, console: &Console) -> Result<(), Stop> {
     inputs.exec_env()?;
     if phase.runs_unprivileged() {
         console.log(Level::Debug, "Ensuring privileges...");
-        if rustix::process::getuid().is_root() {
+        if rustix::process::getuid().is_root() && !fault::is("root-not-refused") {
             return Err(Failure::Privileged(phase).into());
         }
+        console.log(Level::Debug, "Executing command...");
     }
-    console.log(Level::Debug, "Executing command...");
     match phase {
         Phase::Detector => detector::run(&inputs, env, console)?,
         Phase::Builder => builder::run(&inputs, env, console)?,
-        Phase::Analyzer
-        | Phase::Restorer
-        | Phase::Exporter
-        | Phase::Extender
-        | Phase::Rebaser
-        | Phase::Creator => {
-            return Err(Failure::NotContained(phase).into());
-        }
+        Phase::Analyzer => analyzer::run(&inputs, env, console)?,
+        Phase::Restorer => restorer::run(&inputs, env, console)?,
+        Phase::Exporter => exporter::run(&inputs, env, console)?,
+        Phase::Extender => extender::run(&inputs, env, console)?,
+        Phase::Rebaser => rebaser::run(&inputs, env, console)?,
+        Phase::Creator => creator::run(&inputs, env, console)?,
     }
     Ok(())
 }
