@@ -1,26 +1,20 @@
 //! Makes the programs that this library carries: the launcher, the sandbox's init, and the bundled buildpacks.
 //!
 //! They run in places that have nothing beside them, so they are linked statically: with musl where that
-//! target is installed, with glibc otherwise. Cargo cannot do both in one build, so a second cargo builds
-//! them in a directory of its own below the target directory, once for all profiles.
+//! target is installed, with glibc otherwise. A second cargo builds them in a directory of its own below the
+//! target directory, once for all profiles.
+
+mod static_cargo;
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use fs_err as fs;
 use sha2::{Digest, Sha256};
 
-/// The package, its program, and the name it is carried under.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("cnb-launcher", "launcher"),
-    ("cnb-sandbox", "cnb-init"),
-    ("cnb-procfile", "buildpack-procfile"),
-    ("cnb-static", "buildpack-static"),
-    ("cnb-nodejs", "buildpack-nodejs"),
-    ("cnb-go", "buildpack-go"),
-];
+use crate::static_cargo::{PARTS, StaticBuild};
 
 /// The folders of the bundled buildpacks, by the name of their program.
 const BUILDPACKS: &[&str] = &["procfile", "static", "nodejs", "go"];
@@ -65,55 +59,25 @@ fn main() {
 
 /// Builds all programs; returns the folder they are in.
 fn build(workspace: &Path, target_dir: &Path) -> PathBuf {
-    let target = static_target();
-    let mut cargo = Command::new(variable("CARGO"));
-    cargo
-        .current_dir(workspace)
-        .args(["build", "--profile", "parts", "--target", &target, "--target-dir"])
-        .arg(target_dir);
-    for (package, _) in PROGRAMS {
-        cargo.args(["--package", package]);
-    }
-    for (_, program) in PROGRAMS {
-        cargo.args(["--bin", program]);
-    }
-    // What the outer build sets for itself must not change the inner one, or it would be built twice.
-    for name in [
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CLIPPY_ARGS",
-        "CARGO_MAKEFLAGS",
-        "MAKEFLAGS",
-    ] {
-        cargo.env_remove(name);
-    }
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    let status = cargo.status().expect("start cargo for the static parts");
-    assert!(status.success(), "the static parts could not be built: see cargo's message above");
-    target_dir.join(target).join("parts")
-}
-
-/// The target to link statically for: musl when rustup has it, glibc otherwise.
-fn static_target() -> String {
-    let arch = variable("CARGO_CFG_TARGET_ARCH");
-    let os = variable("CARGO_CFG_TARGET_OS");
+    let (os, arch) = (variable("CARGO_CFG_TARGET_OS"), variable("CARGO_CFG_TARGET_ARCH"));
     assert!(
         os == "linux" && (arch == "x86_64" || arch == "aarch64"),
         "cnb runs on Linux, x86_64 and aarch64, not on {os} {arch}"
     );
-    let musl = format!("{arch}-unknown-linux-musl");
-    let output = Command::new(variable("RUSTC"))
-        .args(["--print", "sysroot"])
-        .output()
-        .expect("ask rustc for its sysroot");
-    let sysroot = String::from_utf8(output.stdout).expect("a path that is text");
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(&musl).join("lib").is_dir() {
-        musl
-    } else {
-        format!("{arch}-unknown-linux-gnu")
+    let target =
+        static_cargo::parts_target(variable("RUSTC").as_ref(), &arch).unwrap_or_else(|e| panic!("{e}"));
+    StaticBuild {
+        cargo: variable("CARGO").as_ref(),
+        cargo_home: &static_cargo::cargo_home(optional),
+        workspace,
+        target_dir,
+        target: &target,
+        profile: "parts",
+        programs: PARTS,
+        env: &[],
     }
+    .run()
+    .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The source of the table that the library includes.
@@ -132,7 +96,7 @@ fn table(workspace: &Path, built: &Path) -> String {
         .expect("write to a string");
     };
     text.push_str("pub(super) const PARTS: &[Part] = &[\n");
-    for (_, program) in &PROGRAMS[..2] {
+    for (_, program) in &PARTS[..2] {
         add(&mut text, &format!("bin/{program}"), &built.join(program), true);
     }
     for name in BUILDPACKS {
@@ -162,6 +126,10 @@ fn replace(from: &Path, to: &Path) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a build script is told everything in its environment")]
+fn optional(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}
+
 fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+    optional(name).and_then(|v| v.into_string().ok()).unwrap_or_else(|| panic!("cargo sets {name}"))
 }

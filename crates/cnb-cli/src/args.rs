@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::remote::RemoteArgs;
+
 const GLOBAL: &str = "Options of every command";
 const BUILDPACKS: &str = "Buildpacks and base";
 const ENVIRONMENT: &str = "What the buildpacks have";
@@ -51,12 +53,20 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// List the images of the local store
     Images(ImagesArgs),
-    /// Show what an image of the local store consists of
+    /// Show what an image consists of, wherever it is
     Inspect(InspectArgs),
+    /// Copy an image between the local store, registries, engines, folders and files
+    Copy(CopyArgs),
+    /// Put an image on a newer run image, without building it again
+    Rebase(RebaseArgs),
     /// Remove images from the local store
     Rm(RmArgs),
     /// Delete what no image needs any more, and what interrupted builds left
     Gc(GcArgs),
+    /// Log in to a registry: the credentials are tried, and kept where docker and podman look for theirs
+    Login(LoginArgs),
+    /// Log out of a registry: its credentials are forgotten
+    Logout(LogoutArgs),
     /// Print the completions for a shell
     Completion(CompletionArgs),
     /// Print the version
@@ -87,9 +97,8 @@ pub(crate) struct BuildArgs {
     /// The builder: `host` makes images from the host's own system
     #[arg(long, short = 'B', value_name = "BUILDER", default_value = "host", help_heading = BUILDPACKS)]
     pub(crate) builder: String,
-    /// The image to run on instead of a minimal one made from the host: a name in the local store, `oci:DIR` or
-    /// `oci-archive:FILE`
-    #[arg(long, value_name = "IMAGE", help_heading = BUILDPACKS)]
+    /// The image to run on instead of a minimal one made from the host: any PLACE that `cnb copy` reads
+    #[arg(long, value_name = "PLACE", help_heading = BUILDPACKS)]
     pub(crate) run_image: Option<OsString>,
     /// The process type to start by default
     #[arg(long = "default-process", short = 'D', visible_alias = "process", value_name = "TYPE", help_heading = BUILDPACKS)]
@@ -133,21 +142,29 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "SIZE", help_heading = ENVIRONMENT)]
     pub(crate) disk: Option<String>,
 
-    /// Where cached layers are kept: `dir:PATH`; the first is written, all are read (repeatable) [default: with the
-    /// local store, one per image]
+    /// Where cached layers are kept: `dir:PATH`, `registry:NAME`; the first is written, all are read (repeatable)
+    /// [default: with the local store, one per image]
     #[arg(long, value_name = "CACHE", help_heading = CACHE)]
     pub(crate) cache: Vec<OsString>,
     /// Forget what earlier builds of this image cached
     #[arg(long, help_heading = CACHE)]
     pub(crate) clear_cache: bool,
-    /// The image whose layers are reused [default: the one with the same name]
-    #[arg(long, value_name = "NAME", help_heading = CACHE)]
-    pub(crate) previous_image: Option<String>,
+    /// The image whose layers are reused, any PLACE that `cnb copy` reads [default: the one with the same name in the
+    /// local store, or else, with `--publish`, in its registry]
+    #[arg(long, value_name = "PLACE", help_heading = CACHE)]
+    pub(crate) previous_image: Option<OsString>,
 
-    /// Where the image goes beside the local store: `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`
-    /// (repeatable)
+    /// Push the image to the registries that its names begin with
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) publish: bool,
+    /// Where the image goes beside the local store: `docker`, `podman`, `registry:NAME`, `oci:DIR`, `oci-archive:FILE`
+    /// or `docker-archive:FILE` (repeatable)
     #[arg(long, short, value_name = "OUTPUT", help_heading = OUTPUT)]
     pub(crate) output: Vec<OsString>,
+    /// Do not load the image into a Docker or Podman engine, which is done where one can be reached and neither
+    /// `--output` nor `--publish` is given
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) no_load: bool,
     /// The time of creation: seconds since 1970, RFC 3339, or `now` [default: `SOURCE_DATE_EPOCH`, or 1980-01-01, so
     /// that the same source gives the same image]
     #[arg(long, visible_alias = "date-time", value_name = "TIME", allow_negative_numbers = true, help_heading = OUTPUT)]
@@ -162,6 +179,10 @@ pub(crate) struct BuildArgs {
     /// Print a report in JSON on standard output
     #[arg(long, help_heading = PROGRESS)]
     pub(crate) json: bool,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+
     /// Start each line of the progress with the time
     #[arg(long, help_heading = PROGRESS)]
     pub(crate) timestamps: bool,
@@ -259,9 +280,73 @@ pub(crate) struct ImagesArgs {
 /// `cnb inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The image
+    /// The image: a name in the local store, or else, if it begins with a registry, at that registry; or any other
+    /// PLACE that `cnb copy` reads
     #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
+    pub(crate) image: OsString,
+    /// Which image of an index: OS/ARCH or OS/ARCH/VARIANT [default: Linux on the architecture of this machine]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cnb copy`.
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// What is copied: `registry:NAME`, `docker:NAME`, `podman:NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:NAME]`,
+    /// `docker-archive:FILE[:NAME]`, `store:NAME`, or a name alone, which means the local store, and the registry that
+    /// it begins with if the store does not have it
+    #[arg(value_name = "SRC")]
+    pub(crate) from: OsString,
+    /// Where to, in the same forms; a name alone means the local store
+    #[arg(value_name = "DST")]
+    pub(crate) to: OsString,
+    /// Copy an index with the images for all platforms, and everything as it is
+    #[arg(long, conflicts_with = "platform")]
+    pub(crate) all: bool,
+    /// Which image of an index: OS/ARCH or OS/ARCH/VARIANT [default: Linux on the architecture of this machine]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cnb rebase`.
+#[derive(Debug, Args)]
+pub(crate) struct RebaseArgs {
+    /// The image, in any of the forms of `cnb copy`; a name alone means the local store
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: OsString,
+    /// The new run image, in any of the forms of `cnb copy` [default: the one that the image names, or a mirror of it]
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) run_image: Option<OsString>,
+    /// One more name for the rebased image; a name alone is where IMAGE is (repeatable)
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) tag: Vec<OsString>,
+    /// IMAGE is a name at a registry, and is rebased there
+    #[arg(long)]
+    pub(crate) publish: bool,
+    /// The image to rebase, if IMAGE is only the name for the new one
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) previous_image: Option<OsString>,
+    /// Rebase although the run image does not fit
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Where `report.toml` is written
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -281,6 +366,41 @@ pub(crate) struct GcArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `cnb login`.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// The registry, with its port if it has one [default: docker.io]
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+    /// The user; asked for on a terminal if left out
+    #[arg(long, short, value_name = "USER")]
+    pub(crate) username: Option<String>,
+    /// Read the password, or an access token, from standard input instead of asking for it on a terminal
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// The file with the credentials [default: `REGISTRY_AUTH_FILE`, else docker's `config.json`, else podman's
+    /// `auth.json` if only that exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// Allow http, and https without verification of the certificate
+    #[arg(long)]
+    pub(crate) insecure_registry: bool,
+}
+
+/// `cnb logout`.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArgs {
+    /// The registry, with its port if it has one [default: docker.io]
+    #[arg(value_name = "REGISTRY", conflicts_with = "all")]
+    pub(crate) registry: Option<String>,
+    /// Log out of all registries
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The file with the credentials [default: the one that `cnb login` would choose]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
 }
 
 /// `cnb completion`.

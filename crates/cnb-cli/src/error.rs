@@ -2,7 +2,8 @@
 
 use std::io;
 
-use cnb_platform::{Failure, HomeError};
+use cnb_platform::{Failure, HomeError, TomlFileError};
+use cnb_registry::{CredentialsError, RegistryError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub(crate) enum CliError {
     /// There is no place for data.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// `config.toml` cannot be used.
+    #[error("failed to use the settings in `config.toml`")]
+    Config(#[from] TomlFileError),
     /// The current folder is gone.
     #[error("failed to find the current folder")]
     CurrentFolder(#[source] io::Error),
@@ -31,6 +35,18 @@ pub(crate) enum CliError {
     /// Signals cannot be caught.
     #[error("failed to watch for signals")]
     Signals(#[source] io::Error),
+    /// Credentials cannot be found, kept or forgotten.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A registry could not do it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Nobody can be asked.
+    #[error("failed to read from standard input")]
+    Stdin(#[source] io::Error),
+    /// The user was asked, and would rather not say.
+    #[error("given up")]
+    GivenUp,
     /// What was asked for cannot be shown.
     #[error("failed to write to standard output")]
     Stdout(#[source] io::Error),

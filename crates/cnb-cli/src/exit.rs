@@ -15,10 +15,15 @@ pub(crate) fn code(error: &CliError) -> u8 {
     match error {
         CliError::Usage(_) => USAGE,
         CliError::Platform(failure) => of_kind(failure.kind),
+        CliError::GivenUp => INTERRUPTED,
         CliError::Home(_)
+        | CliError::Config(_)
         | CliError::CurrentFolder(_)
         | CliError::EnvFile { .. }
         | CliError::Signals(_)
+        | CliError::Credentials(_)
+        | CliError::Registry(_)
+        | CliError::Stdin(_)
         | CliError::Stdout(_) => 1,
     }
 }
@@ -65,6 +70,7 @@ mod tests {
             assert_eq!(of_kind(kind), code, "{kind:?}");
         }
         assert_eq!(code(&Usage::new("no").into()), 2);
+        assert_eq!(code(&CliError::GivenUp), 130);
     }
 
     #[test]

@@ -22,18 +22,17 @@ const fn other_name(typed: &'static str, instead: &'static str) -> Foreign {
     Foreign { typed, reason: "is spelled differently here", instead }
 }
 
-const NO_PULL: &str = "leave it out: images come from the local store and from `oci:DIR`, and none is pulled";
-const NO_CONTAINER: &str = "leave it out: no engine and no containers are involved";
-const PUSH: &str =
-    "write the image with `--output oci:DIR` and push it with `skopeo copy oci:DIR docker://NAME`";
+const NO_PULL: &str =
+    "leave it out: `--run-image` says where the image is, as in `registry:NAME` or `store:NAME`";
+const NO_CONTAINER: &str = "leave it out: no containers are involved";
+const HOST: &str = "leave it out: `DOCKER_HOST` says where the engine is";
+const COPY_OUT: &str = "use `cnb copy NAME registry:NAME`";
 const TRUST: &str = "leave it out: no buildpack ever sees credentials";
 const EXTENSION: &str = "use a base with the packages that you need: `--run-image oci:DIR`";
 
 /// Known to `cnb build`.
 const BUILD_OPTIONS: &[Foreign] = &[
-    not_yet("--publish", PUSH),
-    not_yet("--cache-image", "keep the cache in a folder: `--cache dir:PATH`"),
-    not_yet("--insecure-registry", PUSH),
+    other_name("--cache-image", "use `--cache registry:NAME`"),
     not_yet("--extension", EXTENSION),
     not_yet("--pre-buildpack", "name all buildpacks in their order with `--buildpack`"),
     not_yet("--post-buildpack", "name all buildpacks in their order with `--buildpack`"),
@@ -46,7 +45,7 @@ const BUILD_OPTIONS: &[Foreign] = &[
     not_needed("--no-pull", NO_PULL),
     not_needed("--trust-builder", TRUST),
     not_needed("--trust-extra-buildpacks", TRUST),
-    not_needed("--docker-host", NO_CONTAINER),
+    not_needed("--docker-host", HOST),
     not_needed("--lifecycle-image", NO_CONTAINER),
     not_needed("--gid", NO_CONTAINER),
     not_needed("--uid", NO_CONTAINER),
@@ -71,12 +70,33 @@ const RUN_OPTIONS: &[Foreign] = &[
     other_name("--expose", "use `--port PORT`"),
 ];
 
+const PASSWORD: &str =
+    "use `--password-stdin`, or leave it out to be asked: every user of this machine can see command lines";
+
+/// Known to `cnb login`.
+const LOGIN_OPTIONS: &[Foreign] = &[
+    other_name("-p", PASSWORD),
+    other_name("--password", PASSWORD),
+    other_name("--tls-verify", "use `--insecure-registry`"),
+    other_name("--compat-auth-file", "use `--authfile FILE`"),
+    not_yet("--cert-dir", "put the certificates into `/etc/docker/certs.d` or `/etc/containers/certs.d`"),
+    not_yet("--get-login", "see the file that `cnb logout REGISTRY` names"),
+];
+
+/// Known to `cnb logout`.
+const LOGOUT_OPTIONS: &[Foreign] =
+    &[other_name("-a", "use `--all`"), other_name("--compat-auth-file", "use `--authfile FILE`")];
+
+/// The commands that have a table.
+pub(crate) const COMMANDS_WITH_OPTIONS: [&str; 4] = ["build", "run", "login", "logout"];
+
 /// Commands.
 const COMMANDS: &[Foreign] = &[
-    not_yet("rebase", "build the image again; layers that have not changed are reused"),
-    not_yet("push", PUSH),
-    not_yet("publish", PUSH),
-    not_yet("pull", NO_PULL),
+    other_name("push", COPY_OUT),
+    other_name("publish", COPY_OUT),
+    other_name("pull", "use `cnb copy registry:NAME store:NAME`"),
+    other_name("load", "use `cnb copy docker-archive:FILE store:NAME`"),
+    other_name("save", "use `cnb copy NAME docker-archive:FILE`"),
     not_yet("builder", "leave `--builder` out: the host is the builder"),
     not_yet("buildpack", "give a buildpack to a build as a folder or a file: `--buildpack PATH`"),
     not_yet("extension", EXTENSION),
@@ -93,6 +113,8 @@ pub(crate) fn option(command: &str, typed: &str) -> Option<(String, &'static str
     let table = match command {
         "build" => BUILD_OPTIONS,
         "run" => RUN_OPTIONS,
+        "login" => LOGIN_OPTIONS,
+        "logout" => LOGOUT_OPTIONS,
         _ => return None,
     };
     find(table, typed.split_once('=').map_or(typed, |(name, _)| name), "the option")
@@ -119,7 +141,8 @@ mod tests {
     fn what_is_refused_does_not_exist() {
         let cnb = CommandLine::command();
         assert!(COMMANDS.iter().all(|f| cnb.find_subcommand(f.typed).is_none()));
-        for (name, table) in [("build", BUILD_OPTIONS), ("run", RUN_OPTIONS)] {
+        let tables = [BUILD_OPTIONS, RUN_OPTIONS, LOGIN_OPTIONS, LOGOUT_OPTIONS];
+        for (name, table) in COMMANDS_WITH_OPTIONS.into_iter().zip(tables) {
             let command = cnb.find_subcommand(name).unwrap();
             for foreign in table {
                 let known = command.get_arguments().any(|a| {

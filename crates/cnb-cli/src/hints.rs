@@ -1,6 +1,7 @@
 //! What the user can do about an error, where the error itself does not say.
 
 use cnb_platform::{FailureKind, Phase};
+use cnb_registry::RegistryErrorKind;
 
 use crate::error::CliError;
 
@@ -12,8 +13,27 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
             failure.hint.clone().or_else(|| of_kind(failure.kind).map(str::to_owned))
         }
         CliError::Home(_) => Some("set CNB_HOME to a folder that you can write".to_owned()),
+        CliError::Config(_) => Some("`docs/config.md` describes what may be in it".to_owned()),
         CliError::CurrentFolder(_) => Some("change to a folder that exists".to_owned()),
-        CliError::EnvFile { .. } | CliError::Signals(_) | CliError::Stdout(_) => None,
+        CliError::Credentials(error) => error.hint(),
+        CliError::Registry(error) => of_registry(error.kind).map(str::to_owned),
+        CliError::EnvFile { .. }
+        | CliError::Signals(_)
+        | CliError::Stdin(_)
+        | CliError::GivenUp
+        | CliError::Stdout(_) => None,
+    }
+}
+
+fn of_registry(kind: RegistryErrorKind) -> Option<&'static str> {
+    match kind {
+        RegistryErrorKind::Unauthorized | RegistryErrorKind::Denied => Some(
+            "check the user and the password; many registries want an access token in place of the password",
+        ),
+        RegistryErrorKind::Unreachable => {
+            Some("check the name and the port; a registry without https needs `--insecure-registry`")
+        }
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! Reading order: `args` (as typed), `request` (as meant), `commands`, `progress`, `exit`.
 
 mod args;
+mod ask;
 mod commands;
 mod env_vars;
 mod error;
@@ -16,6 +17,7 @@ mod printer;
 mod progress;
 mod quantity;
 mod reference;
+mod remote;
 mod request;
 mod signals;
 mod text;
@@ -87,8 +89,12 @@ fn dispatch(command: &Command, world: &World, printer: Printer) -> Result<u8, Cl
         Command::Run(args) => return commands::run::run(args, world, printer),
         Command::Images(args) => commands::images::run(args, world, printer)?,
         Command::Inspect(args) => commands::inspect::run(args, world, printer)?,
+        Command::Copy(args) => commands::copy::run(args, world, printer)?,
+        Command::Rebase(args) => commands::rebase::run(args, world, printer)?,
         Command::Rm(args) => return commands::rm::run(args, world, printer),
         Command::Gc(args) => commands::gc::run(args, world, printer)?,
+        Command::Login(args) => commands::login::run(args, world, printer)?,
+        Command::Logout(args) => commands::logout::run(args, world, printer)?,
         Command::Completion(args) => commands::completion::run(args, printer)?,
         Command::Version => printer.data(concat!("cnb ", env!("CARGO_PKG_VERSION"), "\n"))?,
     }
@@ -125,7 +131,7 @@ fn foreign_to_us(error: &clap::Error, args: &[std::ffi::OsString]) -> Option<Usa
     let (message, instead) =
         match error.kind() {
             ErrorKind::UnknownArgument => {
-                let is_command = |word: &&OsStr| *word == "build" || *word == "run";
+                let is_command = |word: &&OsStr| foreign::COMMANDS_WITH_OPTIONS.iter().any(|c| *word == *c);
                 let command = args.iter().map(std::ffi::OsString::as_os_str).skip(1).find(is_command)?;
                 let typed = context(ContextKind::InvalidArg)?;
                 if command == "run" && !typed.starts_with('-') {

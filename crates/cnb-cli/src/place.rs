@@ -1,22 +1,26 @@
-//! Places as they are typed: caches, outputs, run images, volumes.
+//! Places as they are typed: caches, outputs, run images, volumes, registries.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
-use cnb_platform::{GuestPath, HostPath, ImageRef, Output, RunImageSource, Volume};
+use cnb_platform::{Cache, EngineKind, GuestPath, HostPath, ImagePlatform, ImageRef, Output, Place, Volume};
+use cnb_registry::credentials::login::{self, LoginFile};
 
-use crate::error::Usage;
+use crate::error::{CliError, Usage};
+use crate::world::World;
 
-/// Reads the value of `--cache`: `dir:PATH`, or `pack`'s `type=build;format=bind;source=PATH`.
-pub(crate) fn cache(typed: &OsStr, cwd: &Path) -> Result<Vec<HostPath>, Usage> {
+/// The registry that is meant where none is named.
+const HUB: &str = "docker.io";
+
+/// Reads the value of `--cache`: `dir:PATH`, `registry:NAME`, or `pack`'s `type=build;format=bind;source=PATH`.
+pub(crate) fn cache(typed: &OsStr, cwd: &Path) -> Result<Vec<Cache>, Usage> {
     let shown = typed.to_string_lossy();
     if let Some(path) = after(typed, "dir:") {
-        return Ok(vec![folder(path, cwd, "--cache dir:PATH")?]);
+        return Ok(vec![Cache::Dir(folder(path, cwd, "--cache dir:PATH")?)]);
     }
-    if shown.starts_with("registry:") {
-        return Err(Usage::new(format!("the cache `{shown}` is not available in this version"))
-            .hint("keep the cache in a folder: `--cache dir:PATH`"));
+    if let Some(name) = shown.strip_prefix("registry:") {
+        return Ok(vec![cache_image(name)?]);
     }
     if shown.contains('=') {
         return packs_cache(&shown, cwd);
@@ -25,12 +29,23 @@ pub(crate) fn cache(typed: &OsStr, cwd: &Path) -> Result<Vec<HostPath>, Usage> {
         .hint(format!("for a folder write `--cache dir:{shown}`")))
 }
 
+fn cache_image(typed: &str) -> Result<Cache, Usage> {
+    let name: ImageRef =
+        typed.parse().map_err(|e| Usage::new(format!("invalid cache `registry:{typed}`: {e}")))?;
+    if name.digest().is_some() {
+        return Err(Usage::new(format!("invalid cache `registry:{typed}`: a digest cannot be written to"))
+            .hint("name a tag: `--cache registry:NAME:TAG`"));
+    }
+    Ok(Cache::Registry(name))
+}
+
 /// Reads `pack`'s spelling; one value may describe several caches.
-fn packs_cache(typed: &str, cwd: &Path) -> Result<Vec<HostPath>, Usage> {
+fn packs_cache(typed: &str, cwd: &Path) -> Result<Vec<Cache>, Usage> {
     let invalid = |problem: &str| {
         Usage::new(format!("invalid cache `{typed}`: {problem}"))
-            .hint("write `--cache dir:PATH`, or `--cache type=build;format=bind;source=PATH`")
+            .hint("write `--cache dir:PATH`, or `--cache registry:NAME`")
     };
+    // Each is its type, its format, and its source or name.
     let mut caches: Vec<(&str, &str, Option<&str>)> = Vec::new();
     for field in typed.split(';').map(str::trim).filter(|f| !f.is_empty()) {
         let (key, value) =
@@ -44,15 +59,16 @@ fn packs_cache(typed: &str, cwd: &Path) -> Result<Vec<HostPath>, Usage> {
         }
         match (key, caches.last_mut()) {
             ("format", Some(cache)) => cache.1 = value,
-            ("source", Some(cache)) => cache.2 = Some(value),
-            ("name", _) => {}
+            ("source" | "name", Some(cache)) => cache.2 = Some(value),
             _ => return Err(invalid(&format!("`{key}` is not one of type, format, name, source"))),
         }
     }
-    let mut folders = Vec::new();
+    let mut found = Vec::new();
     for (kind, format, source) in caches {
         match (kind, format, source) {
-            ("build", "bind", Some(path)) => folders.push(folder(OsStr::new(path), cwd, "--cache dir:PATH")?),
+            ("build", "bind", Some(path)) => {
+                found.push(Cache::Dir(folder(OsStr::new(path), cwd, "--cache dir:PATH")?));
+            }
             ("build", "bind", None) => return Err(invalid("`source=PATH` is missing")),
             ("build", "volume", _) => {
                 return Err(Usage::new(format!(
@@ -62,12 +78,8 @@ fn packs_cache(typed: &str, cwd: &Path) -> Result<Vec<HostPath>, Usage> {
                     "leave `--cache` out to keep the cache with the local store, or write `--cache dir:PATH`",
                 ));
             }
-            ("build", "image", _) => {
-                return Err(Usage::new(format!(
-                    "the cache `{typed}` is an image, which is not available in this version"
-                ))
-                .hint("keep the cache in a folder: `--cache dir:PATH`"));
-            }
+            ("build", "image", Some(name)) => found.push(cache_image(name)?),
+            ("build", "image", None) => return Err(invalid("`name=IMAGE` is missing")),
             ("launch", _, _) => {
                 return Err(Usage::new(format!("the launch cache `{typed}` is not needed"))
                     .hint("leave it out: the local store keeps the layers of images"));
@@ -76,54 +88,70 @@ fn packs_cache(typed: &str, cwd: &Path) -> Result<Vec<HostPath>, Usage> {
             (other, _, _) => return Err(invalid(&format!("`{other}` is no type"))),
         }
     }
-    Ok(folders)
+    Ok(found)
 }
 
-/// Reads the value of `--output`.
+/// Reads the value of `--output`: an engine, or any place but the local store, where the image goes anyway.
 pub(crate) fn output(typed: &OsStr, cwd: &Path) -> Result<Output, Usage> {
-    if let Some(path) = after(typed, "oci:") {
-        return Ok(Output::Layout(folder(path, cwd, "--output oci:DIR")?));
-    }
-    if let Some(path) = after(typed, "oci-archive:") {
-        return Ok(Output::OciArchive(folder(path, cwd, "--output oci-archive:FILE")?));
-    }
-    if let Some(path) = after(typed, "docker-archive:") {
-        return Ok(Output::DockerArchive(folder(path, cwd, "--output docker-archive:FILE")?));
+    const FORMS: &str = "write `docker`, `podman`, `registry:NAME`, `oci:DIR`, `oci-archive:FILE` or \
+                         `docker-archive:FILE`";
+    match typed.to_str() {
+        Some("docker") => return Ok(Output::Engine(EngineKind::Docker)),
+        Some("podman") => return Ok(Output::Engine(EngineKind::Podman)),
+        _ => {}
     }
     let shown = typed.to_string_lossy();
-    let missing = |hint: &str| {
-        Usage::new(format!("the output `{shown}` is not available in this version")).hint(hint.to_owned())
+    if !shown.contains(':') {
+        return Err(Usage::new(format!("invalid output `{shown}`: it does not say what it is")).hint(FORMS));
+    }
+    match place(typed, cwd)? {
+        Place::Store(_) => Err(Usage::new(format!("the output `{shown}` is not needed"))
+            .hint("the image is in the local store anyway; `--tag NAME` gives it another name")),
+        Place::Name(_) => {
+            Err(Usage::new(format!("invalid output `{shown}`: it does not say what it is")).hint(FORMS))
+        }
+        place => Ok(Output::Place(place)),
+    }
+}
+
+/// Reads the place of an image.
+pub(crate) fn place(typed: &OsStr, cwd: &Path) -> Result<Place, Usage> {
+    let Some(text) = typed.to_str() else {
+        return Err(Usage::new(format!("`{}` is not UTF-8", typed.to_string_lossy())));
     };
-    Err(match shown.split(':').next() {
-        Some("docker" | "docker-daemon") => {
-            missing("write `--output docker-archive:FILE`, and load it with `docker load --input FILE`")
+    Place::parse(cwd, text).map_err(|error| {
+        // What can only be a name is refused as names are everywhere.
+        if !text.contains([':', '/'])
+            && let Err(usage) = image(text)
+        {
+            return usage;
         }
-        Some("podman" | "containers-storage") => {
-            missing("write `--output docker-archive:FILE`, and load it with `podman load --input FILE`")
+        let usage = Usage::new(error.to_string());
+        match error.hint {
+            Some(hint) => usage.hint(hint),
+            None => usage,
         }
-        Some("registry") => {
-            missing("write `--output oci:DIR`, and push it with `skopeo copy oci:DIR docker://NAME`")
-        }
-        _ => Usage::new(format!("invalid output `{shown}`: it does not say what it is"))
-            .hint("write `--output oci:DIR`, `--output oci-archive:FILE` or `--output docker-archive:FILE`"),
     })
 }
 
-/// Reads the value of `--run-image`.
-pub(crate) fn run_image(typed: &OsStr, cwd: &Path) -> Result<RunImageSource, Usage> {
-    if let Some(path) = after(typed, "oci:") {
-        return Ok(RunImageSource::Layout(folder(path, cwd, "--run-image oci:DIR")?));
+/// Reads a platform: `OS/ARCH` or `OS/ARCH/VARIANT`.
+pub(crate) fn platform(typed: &str) -> Result<ImagePlatform, Usage> {
+    let parts: Vec<&str> = typed.split('/').collect();
+    let (os, architecture, variant) = match parts.as_slice() {
+        [os, arch] => (os, arch, ""),
+        [os, arch, variant] => (os, arch, *variant),
+        _ => (&"", &"", ""),
+    };
+    if os.is_empty() || architecture.is_empty() || (parts.len() == 3 && variant.is_empty()) {
+        return Err(Usage::new(format!("invalid platform `{typed}`"))
+            .hint("write `OS/ARCH` or `OS/ARCH/VARIANT`: `linux/amd64`, `linux/arm/v7`"));
     }
-    if let Some(path) = after(typed, "oci-archive:") {
-        return Ok(RunImageSource::Archive(folder(path, cwd, "--run-image oci-archive:FILE")?));
-    }
-    let shown = typed.to_string_lossy();
-    if shown.starts_with("docker:") || shown.starts_with("docker-archive:") || shown.starts_with("registry:")
-    {
-        return Err(Usage::new(format!("the run image `{shown}` is not available in this version"))
-            .hint("copy it with `skopeo copy docker://NAME oci:DIR`, and write `--run-image oci:DIR`"));
-    }
-    image(&shown).map(RunImageSource::Store)
+    Ok(ImagePlatform {
+        os: (*os).to_owned(),
+        architecture: (*architecture).to_owned(),
+        variant: variant.to_owned(),
+        ..ImagePlatform::default()
+    })
 }
 
 /// Reads the name of an image.
@@ -163,6 +191,36 @@ pub(crate) fn volume(typed: &OsStr, cwd: &Path, writable: bool) -> Result<Volume
     Ok(Volume { host: HostPath::new(cwd, OsStr::from_bytes(host)), guest, writable })
 }
 
+/// Returns the registry that is meant; none means Docker Hub, as for docker.
+pub(crate) fn registry(typed: Option<&str>) -> Result<String, Usage> {
+    let typed = typed.unwrap_or(HUB);
+    login::registry(typed).ok_or_else(|| {
+        let usage = Usage::new(format!("`{typed}` is not a registry"));
+        match typed.split_once('/').and_then(|(host, _)| login::registry(host)) {
+            Some(host) => usage.hint(format!("name the registry alone: `{host}`")),
+            None => usage.hint("write its host, and its port if it has one: `registry.example.com:5000`"),
+        }
+    })
+}
+
+/// Returns a registry's name as people know it.
+pub(crate) fn shown(registry: &str) -> &str {
+    if login::registry(HUB).as_deref() == Some(registry) { HUB } else { registry }
+}
+
+/// Chooses the file with the logins; `typed` is the value of `--authfile`.
+pub(crate) fn login_file(typed: Option<&Path>, world: &World) -> Result<LoginFile, CliError> {
+    let named = match (typed, &world.cwd) {
+        (None, _) => None,
+        (Some(path), _) if path.as_os_str().is_empty() => {
+            return Err(Usage::new("the path after `--authfile` is empty").into());
+        }
+        (Some(path), Ok(cwd)) => Some(HostPath::new(cwd, path)),
+        (Some(_), Err(e)) => return Err(CliError::CurrentFolder(e.kind().into())),
+    };
+    Ok(LoginFile::choose(&world.env, named.as_ref())?)
+}
+
 /// Takes `path` as one of the guest; it must be absolute, below `/`, and without `..`.
 pub(crate) fn guest_path(path: &Path) -> Option<GuestPath> {
     let mut plain = path.is_absolute();
@@ -197,8 +255,9 @@ mod tests {
     #[track_caller]
     fn check_cache(typed: &str, expected: Result<&[&str], &str>) {
         let found = cache(OsStr::new(typed), Path::new(CWD)).map_err(|e| e.to_string());
-        let expected =
-            expected.map(|paths| paths.iter().map(HostPath::absolute).collect()).map_err(str::to_owned);
+        let expected = expected
+            .map(|paths| paths.iter().map(|path| Cache::Dir(HostPath::absolute(path))).collect())
+            .map_err(str::to_owned);
         assert_eq!(found, expected);
     }
 
@@ -210,17 +269,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_is_an_image_in_either_spelling() {
+        let name = Cache::Registry("r.io/a/cache".parse().unwrap());
+        for typed in ["registry:r.io/a/cache", "type=build;format=image;name=r.io/a/cache"] {
+            assert_eq!(cache(OsStr::new(typed), Path::new(CWD)).ok(), Some(vec![name.clone()]), "{typed}");
+        }
+        let digest = format!("registry:r.io/a/b@sha256:{}", "0".repeat(64));
+        let error = cache(OsStr::new(&digest), Path::new(CWD)).unwrap_err().to_string();
+        assert!(error.ends_with("a digest cannot be written to"), "{error}");
+    }
+
+    #[test]
     fn other_caches_are_refused_by_name() {
-        check_cache("registry:a/b", Err("the cache `registry:a/b` is not available in this version"));
         check_cache(
             "type=build;format=volume;name=x",
             Err("the cache `type=build;format=volume;name=x` is a volume of an engine, and there is none"),
         );
         check_cache(
-            "type=build;format=image;name=x",
-            Err(
-                "the cache `type=build;format=image;name=x` is an image, which is not available in this version",
-            ),
+            "type=build;format=image",
+            Err("invalid cache `type=build;format=image`: `name=IMAGE` is missing"),
         );
         check_cache(
             "type=launch;format=bind;source=x",
@@ -244,29 +311,31 @@ mod tests {
     #[test]
     fn an_output_says_what_it_is() {
         let out = |typed: &str| output(OsStr::new(typed), Path::new(CWD)).map_err(|e| e.to_string());
-        assert_eq!(out("oci:x"), Ok(Output::Layout(HostPath::absolute("/home/a/x"))));
-        assert_eq!(out("oci-archive:/x.tar"), Ok(Output::OciArchive(HostPath::absolute("/x.tar"))));
-        assert_eq!(
-            out("docker-archive:x.tar"),
-            Ok(Output::DockerArchive(HostPath::absolute("/home/a/x.tar")))
-        );
-        for missing in ["docker", "podman", "registry:a/b"] {
-            assert_eq!(out(missing), Err(format!("the output `{missing}` is not available in this version")));
-        }
+        assert_eq!(out("docker"), Ok(Output::Engine(EngineKind::Docker)));
+        assert_eq!(out("podman"), Ok(Output::Engine(EngineKind::Podman)));
+        let shown = |typed: &str| match out(typed) {
+            Ok(Output::Place(place)) => place.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(shown("oci:x"), "oci:/home/a/x");
+        assert_eq!(shown("oci-archive:/x.tar"), "oci-archive:/x.tar");
+        assert_eq!(shown("docker-archive:x.tar"), "docker-archive:/home/a/x.tar");
+        assert_eq!(shown("registry:r.io/a/b:1"), "registry:r.io/a/b:1");
+        assert_eq!(shown("docker:a/b:1"), "docker:a/b:1");
         assert_eq!(out("x.tar"), Err("invalid output `x.tar`: it does not say what it is".to_owned()));
-        assert_eq!(out("oci:"), Err("the path is missing in `--output oci:DIR`".to_owned()));
+        assert_eq!(out("store:app"), Err("the output `store:app` is not needed".to_owned()));
+        assert!(out("oci:").is_err());
     }
 
     #[test]
-    fn a_run_image_is_a_name_a_folder_or_a_file() {
-        let run = |typed: &str| run_image(OsStr::new(typed), Path::new(CWD)).map_err(|e| e.to_string());
-        assert_eq!(run("oci:x"), Ok(RunImageSource::Layout(HostPath::absolute("/home/a/x"))));
-        assert_eq!(run("oci-archive:x"), Ok(RunImageSource::Archive(HostPath::absolute("/home/a/x"))));
-        assert_eq!(run("base:1"), Ok(RunImageSource::Store("base:1".parse().unwrap())));
-        assert_eq!(
-            run("docker://base"),
-            Err("the run image `docker://base` is not available in this version".to_owned())
-        );
+    fn a_platform_has_two_or_three_parts() {
+        let read = |typed: &str| platform(typed).map(|p| (p.os, p.architecture, p.variant)).ok();
+        let parts = |a: &str, b: &str, c: &str| Some((a.to_owned(), b.to_owned(), c.to_owned()));
+        assert_eq!(read("linux/amd64"), parts("linux", "amd64", ""));
+        assert_eq!(read("linux/arm/v7"), parts("linux", "arm", "v7"));
+        for typed in ["linux", "", "/amd64", "linux/", "linux/arm/", "a/b/c/d"] {
+            assert_eq!(read(typed), None, "{typed}");
+        }
     }
 
     #[test]

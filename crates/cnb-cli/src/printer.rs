@@ -58,6 +58,11 @@ impl Printer {
         }
     }
 
+    /// Writes a warning to standard error, unless only errors are wanted.
+    pub(crate) fn warn(self, text: &str) {
+        self.note(&format!("{} {text}", self.paint(Look::Warning, "Warning:")));
+    }
+
     /// Writes an error, its causes and what to do about it to standard error.
     pub(crate) fn failure(self, error: &CliError) {
         let mut text = format!("{} {}\n", self.paint(Look::Error, "error:"), indent(&error.to_string()));

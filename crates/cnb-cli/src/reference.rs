@@ -25,6 +25,8 @@ const TAIL: &str = "\
 | variable | meaning |
 | --- | --- |
 | `CNB_HOME` | the folder for images and caches [default: `$XDG_DATA_HOME/cnb`, which is `~/.local/share/cnb`] |
+| `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG` | the file with the credentials for registries, and the folder of docker's `config.json` |
+| `CNB_REGISTRY_AUTH` | credentials for registries: a JSON object with the `Authorization` header for each |
 | `NO_COLOR` | set to anything: no colours |
 | `CNB_NO_COLOR` | set to `true`: no colours |
 | `SOURCE_DATE_EPOCH` | the time of creation of images in seconds since 1970, where `--creation-time` is not given |

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cnb_platform::{BuildRequest, ExecEnv, HostPath, ImageRef, Isolation, Network, RunRequest};
+use cnb_platform::{BuildRequest, ExecEnv, HostPath, ImageRef, Isolation, Network, Output, RunRequest};
 
 use crate::args::{BuildArgs, IsolationArg, NetworkArg, RunArgs, TtyArg};
 use crate::env_vars::{self, Environment};
@@ -47,7 +47,7 @@ pub(crate) fn build(
     let mut request = BuildRequest::new(app_path, name_to_give(name)?);
     request.base = HostPath::new(cwd, "");
     request.tags = args.tag.iter().map(|tag| name_to_give(tag)).collect::<Result<_, _>>()?;
-    request.previous_image = args.previous_image.as_deref().map(place::image).transpose()?;
+    request.previous_image = args.previous_image.as_deref().map(|i| place::place(i, cwd)).transpose()?;
     request.env = variables(&args.env, &args.env_file, around)?;
     request.buildpacks.clone_from(&args.buildpack);
     if args.buildpack.iter().any(String::is_empty) {
@@ -85,8 +85,11 @@ pub(crate) fn build(
             }
         })?),
     };
-    request.run_image = args.run_image.as_deref().map(|i| place::run_image(i, cwd)).transpose()?;
+    request.run_image = args.run_image.as_deref().map(|i| place::place(i, cwd)).transpose()?;
     request.outputs = args.output.iter().map(|o| place::output(o, cwd)).collect::<Result<_, _>>()?;
+    if args.publish {
+        request.outputs.insert(0, Output::Registries);
+    }
     request.created = created(args.creation_time.as_deref(), around, &mut warnings)?;
     let path = |option: &str, path: &Option<PathBuf>| match path {
         Some(path) if path.as_os_str().is_empty() => {

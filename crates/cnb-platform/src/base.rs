@@ -6,11 +6,10 @@ use std::path::Path;
 use cnb_fs::{HostPath, Owner, Root, atomic, toml_file};
 use cnb_image::unpack::{self, Limits};
 use cnb_image::{
-    Content, Entry, EntryKind, Image, ImageError, ImageLayer, ImageStore, LayerSource, Layout, archive,
-    make_layers, media,
+    Content, Entry, EntryKind, Image, ImageError, ImageLayer, ImageStore, LayerSource, make_layers, media,
 };
 use cnb_spec::digest::DiffId;
-use cnb_spec::oci::{History, ImageConfig, Platform as ImagePlatform, RootFs, RuntimeConfig};
+use cnb_spec::oci::{History, ImageConfig, RootFs, RuntimeConfig};
 use cnb_spec::platform::labels;
 use cnb_spec::platform::run_toml::RunImage;
 use cnb_spec::target::host_arch;
@@ -18,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::{Session, threads};
 use crate::host::run_base::{self, BaseContent, BasePlan, Libc, Stamp};
-use crate::{Failure, FailureKind, Phase, RunImageSource, guest};
+use crate::{Failure, FailureKind, Phase, guest, places};
 
 /// The time of everything that is made reproducibly (requirement E25).
 const CREATED: &str = "1980-01-01T00:00:01Z";
@@ -41,15 +40,6 @@ impl Base {
     pub(crate) fn run_image(&self) -> RunImage {
         RunImage { image: self.name.clone(), mirrors: Vec::new() }
     }
-
-    fn new(image: Image, name: String) -> Self {
-        let reference = format!(
-            "{}@{}",
-            name.rsplit_once(':').map_or(name.as_str(), |(repository, _)| repository),
-            image.digest()
-        );
-        Self { image, name, reference }
-    }
 }
 
 /// Returns the run image of a build.
@@ -60,25 +50,17 @@ pub(crate) fn choose(session: &Session<'_>, store: &ImageStore) -> Result<Base, 
                 .because(e)
         });
     };
-    let platform = ImagePlatform {
-        architecture: host_arch().to_owned(),
-        os: "linux".to_owned(),
-        ..ImagePlatform::default()
-    };
-    let (name, found) = match source {
-        RunImageSource::Store(name) => (name.to_string(), Ok(session.platform.stored(name)?)),
-        RunImageSource::Layout(dir) => {
-            (format!("oci:{dir}"), Layout::open(dir).and_then(|l| l.find(None, Some(&platform))))
-        }
-        RunImageSource::Archive(file) => {
-            (format!("oci-archive:{file}"), archive::read_oci(file, None, Some(&platform)))
-        }
-    };
-    let failed =
-        || Failure::new(FailureKind::Phase(Phase::Analyze), format!("failed to use the run image `{name}`"));
-    let image = found.map_err(|e| failed().because(e))?;
+    let places = &session.places;
+    let place = places.resolved(source)?;
+    // Its name in the labels is one that others can read it by.
+    let name = place.name().map_or_else(|| place.to_string(), |name| name.to_string());
+    let image = places.read(&place, None).map_err(in_analysis)?;
+    let image = places.packed(&place, image).map_err(in_analysis)?;
     // What the app image refers to must be in the store; what is there already is not copied.
-    let image = image.store(store.blobs()).map_err(|e| failed().because(e))?;
+    let image = image.store(store.blobs()).map_err(|e| {
+        Failure::new(FailureKind::Phase(Phase::Analyze), format!("failed to use the run image `{name}`"))
+            .because(e)
+    })?;
     let config = image.config();
     if config.architecture != host_arch() {
         let message = format!(
@@ -90,7 +72,16 @@ pub(crate) fn choose(session: &Session<'_>, store: &ImageStore) -> Result<Base, 
             .hint("use a run image for this architecture"));
     }
     check_libc(session, &image, &name)?;
-    Ok(Base::new(image, name))
+    let reference = places::reference(&place, &image);
+    Ok(Base { image, name, reference })
+}
+
+/// Makes what failed about an image a failure of the phase, unless the request or the user is the reason.
+pub(crate) fn in_analysis(failure: Failure) -> Failure {
+    match failure.kind {
+        FailureKind::Other => Failure { kind: FailureKind::Phase(Phase::Analyze), ..failure },
+        _ => failure,
+    }
 }
 
 /// Refuses a run image that cannot run what is linked on this host.
@@ -187,7 +178,8 @@ fn named(image: Image) -> Base {
     let label = |key: &str| image.config().config.labels.get(key).cloned().unwrap_or_default();
     let (distro, version) = (label(labels::BASE_DISTRO_NAME), label(labels::BASE_DISTRO_VERSION));
     let tag = if version.is_empty() { distro } else { format!("{distro}-{version}") };
-    Base::new(image, format!("cnb.local/host/run:{tag}"))
+    let reference = format!("cnb.local/host/run@{}", image.digest());
+    Base { image, name: format!("cnb.local/host/run:{tag}"), reference }
 }
 
 fn entry(entry: &run_base::BaseEntry) -> Entry {

@@ -7,10 +7,9 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use cnb_cache::Kept;
 use cnb_detector::{DetectError, Detected};
 use cnb_fs::lock::Lock;
-use cnb_fs::{FsError, GuestPath, HostPath};
+use cnb_fs::{FsError, GuestPath};
 use cnb_image::image::Image;
 use cnb_image::image_store::{self, ImageStore};
 use cnb_lifecycle::restore::{self, RestoreConfig};
@@ -20,11 +19,12 @@ use cnb_spec::platform::labels::BuildpackLayers;
 use cnb_spec::platform::system_toml::System;
 
 use crate::base::Base;
+use crate::caches::Caches;
 use crate::enter::World;
 use crate::modules::Modules;
 use crate::{
-    BuildRequest, Cancel, Event, Events, Failure, FailureKind, Level, Phase, Platform, Report, Stopped,
-    cancel, check, disk, explain, export, parts, project,
+    BuildRequest, Cancel, Event, Events, Failure, FailureKind, Level, Phase, Places, Platform, Report,
+    Stopped, cancel, check, disk, explain, export, parts, project,
 };
 
 /// The API that the phases speak with each other.
@@ -76,7 +76,9 @@ pub(crate) struct Session<'a> {
     pub platform: &'a Platform,
     pub request: &'a BuildRequest,
     pub cancel: &'a Cancel,
-    events: Events<'a>,
+    /// Registries, engines and files that this build reads and writes.
+    pub places: Places<'a>,
+    pub events: Events<'a>,
     /// What the user was warned of so far; said once each.
     pub warnings: Mutex<Vec<String>>,
     pub phases: Mutex<Vec<(Phase, Duration)>>,
@@ -99,7 +101,9 @@ impl<'a> Session<'a> {
         events: Events<'a>,
         cancel: &'a Cancel,
     ) -> Self {
-        Self { platform, request, cancel, events, warnings: Mutex::default(), phases: Mutex::default() }
+        let places = platform.places(cancel);
+        let (warnings, phases) = (Mutex::default(), Mutex::default());
+        Self { platform, request, cancel, places, events, warnings, phases }
     }
 
     fn run(&self) -> Result<Report, Failure> {
@@ -117,48 +121,23 @@ impl<'a> Session<'a> {
         let parts = parts::unpack(&self.platform.home.parts()).map_err(prepare)?;
 
         let known = self.phase(Phase::Analyze, || self.analyze())?;
-        let mut kept = self.open_cache(&folder)?;
-        let (world, modules) = self.enter(&folder, &parts, &project, &kept)?;
+        let mut caches = self.open_caches(&folder)?;
+        let (world, modules) = self.enter(&folder, &parts, &project, &caches.kept)?;
         let detected = self.phase(Phase::Detect, || self.detect(&world, &modules, &known))?;
-        self.phase(Phase::Restore, || self.restore(&world, &detected, &known, &kept))?;
+        self.phase(Phase::Restore, || self.restore(&world, &detected, &known, &caches))?;
         let metadata = self.phase(Phase::Build, || self.build(&world, &detected, &known))?;
         let exported = self.phase(Phase::Export, || {
             self.stop_if_asked()?;
-            export::export(self, &world, &detected, &metadata, &known, &kept, &parts, &project)
+            export::export(self, &world, &detected, &metadata, &known, &caches.kept, &parts, &project)
         })?;
         self.stop_if_asked()?;
         if let Some(dir) = &self.request.sbom_output_dir {
             export::copy_sboms(&world, dir)?;
         }
         let report = export::publish(self, &known, &exported, &metadata)?;
-        self.keep(world, &mut kept, exported.cached);
+        let pushed = self.push_cache(&world, &exported.exported, &known, &caches);
+        self.keep(world, &mut caches, exported.cached, pushed.as_ref());
         Ok(report)
-    }
-
-    fn open_cache(&self, folder: &HostPath) -> Result<Kept, Failure> {
-        let own = [folder.join("layers")];
-        let dirs = if self.request.caches.is_empty() { &own[..] } else { &self.request.caches[..] };
-        let failed =
-            |e| Failure::new(FailureKind::Phase(Phase::Restore), "failed to open the cache").because(e);
-        let waiting =
-            |dir: &HostPath| self.info(&format!("waiting for another build that uses the cache `{dir}`"));
-        let kept = Kept::open(dirs, waiting).map_err(failed)?;
-        let mut kept = kept.ok_or_else(|| Failure::new(FailureKind::Other, "no cache was named"))?;
-        for busy in kept.busy() {
-            self.info(&format!("the cache `{busy}` is not read: another build writes to it"));
-        }
-        if kept.is_damaged() {
-            self.warn(&format!(
-                "the cache `{}` is damaged and is not used: everything is made again",
-                dirs[0]
-            ));
-        }
-        if self.request.clear_cache {
-            kept.clear().map_err(|e| {
-                Failure::new(FailureKind::Phase(Phase::Restore), "failed to clear the cache").because(e)
-            })?;
-        }
-        Ok(kept)
     }
 
     fn detect(&self, world: &World, modules: &Modules, known: &Known) -> Result<Detected, Failure> {
@@ -210,10 +189,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn restore(&self, world: &World, detected: &Detected, known: &Known, kept: &Kept) -> Result<(), Failure> {
-        let cached: &[BuildpackLayers] = kept.buildpacks();
-        let config =
-            RestoreConfig { api: API, group: &detected.group, previous: &known.analyzed.metadata, cached };
+    fn restore(
+        &self,
+        world: &World,
+        detected: &Detected,
+        known: &Known,
+        caches: &Caches,
+    ) -> Result<(), Failure> {
+        if self.restore_image(world, detected, known, caches)? {
+            return Ok(());
+        }
+        let config = RestoreConfig {
+            api: API,
+            group: &detected.group,
+            previous: &known.analyzed.metadata,
+            cached: caches.kept.buildpacks(),
+            skip_layers: false,
+        };
         let failed = || in_phase(Phase::Restore, "failed to restore");
         let plan = restore::plan(&config).map_err(failed())?;
         let layers = GuestPath::new(LAYERS);
@@ -240,17 +232,18 @@ impl<'a> Session<'a> {
     }
 
     /// Keeps the cache layers of a build whose image is stored.
-    fn keep(&self, world: World, kept: &mut Kept, cached: Vec<BuildpackLayers>) {
+    fn keep(&self, world: World, caches: &mut Caches, layers: Vec<BuildpackLayers>, pushed: Option<&Image>) {
         let World { sandbox, root, work, places, .. } = world;
         // Before its upper directory is moved, nothing may be mounted any more.
         self.cancel.detach();
         drop(root);
         drop(sandbox);
         let result = if places.is_none() {
-            kept.commit(work.upper().as_path(), cached)
+            caches.kept.commit(work.upper().as_path(), layers)
         } else {
-            kept.replace(std::path::Path::new(LAYERS), cached)
+            caches.kept.replace(std::path::Path::new(LAYERS), layers)
         };
+        let result = result.and_then(|()| Ok(pushed.map_or(Ok(()), |image| caches.remember(image))?));
         // The image is there; without a cache the next build only takes longer.
         if let Err(e) = result {
             self.warn(&format!("the cache of this build could not be kept: {e}"));

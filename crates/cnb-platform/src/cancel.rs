@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cnb_registry::Stop;
 use cnb_sandbox::Killer;
 
 use crate::{Failure, FailureKind, Phase};
@@ -25,6 +26,7 @@ pub struct Cancel(Arc<Mutex<State>>);
 struct State {
     stopped: Option<Stopped>,
     killer: Option<Killer>,
+    transfers: Stop,
 }
 
 impl Cancel {
@@ -37,9 +39,15 @@ impl Cancel {
     pub fn stop(&self, why: Stopped) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.stopped.get_or_insert(why);
+        state.transfers.stop();
         if let Some(killer) = &state.killer {
             killer.kill();
         }
+    }
+
+    /// Returns what stops transfers from and to registries.
+    pub(crate) fn transfers(&self) -> Stop {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).transfers.clone()
     }
 
     /// Returns why the build was stopped, `None` while it was not.

@@ -8,10 +8,9 @@ use cnb_detector::Detected;
 use cnb_exporter::found::{Found, FoundBuildpack, FoundLayer};
 use cnb_exporter::{Export, Exported};
 use cnb_fs::{FsError, GuestPath, HostPath, Kind, Owner, atomic};
-use cnb_image::destination::Destination;
 use cnb_image::source::{Content, ParentOwner};
 use cnb_spec::digest::DiffId;
-use cnb_spec::platform::labels::{BuildpackLayers, LauncherMetadata, LayerMetadata};
+use cnb_spec::platform::labels::{BuildpackLayers, LayerMetadata};
 use cnb_spec::platform::metadata_toml::BuildMetadata;
 use cnb_spec::value;
 
@@ -19,7 +18,7 @@ use crate::build::{API, Known, Session, threads};
 use crate::enter::World;
 use crate::parts::Parts;
 use crate::project::Project;
-use crate::{Event, Failure, FailureKind, Output, Phase, Report, ReportLayer, ReportProcess, guest, images};
+use crate::{Event, Failure, FailureKind, Phase, Report, ReportLayer, ReportProcess, guest, images, publish};
 
 /// An exported image and what the cache is to keep.
 pub(crate) struct ExportedImage {
@@ -66,7 +65,7 @@ pub(crate) fn export(
         previous: &known.analyzed.metadata,
         previous_image: known.previous.as_ref(),
         launcher: Content::Host(parts.launcher.clone()),
-        launcher_metadata: &launcher_metadata(),
+        launcher_metadata: &cnb_exporter::launcher_metadata(),
         process_type: session.request.default_process.as_deref(),
         project: &project.metadata(),
         exec_env: Some(&session.request.exec_env),
@@ -76,6 +75,8 @@ pub(crate) fn export(
         parents: ParentOwner::Fixed(Owner { uid: 0, gid: 0 }),
         sboms: Vec::new(),
         unchanged: &unchanged,
+        extended: None,
+        docker_layers: false,
         store: known.store.blobs(),
         threads: threads().get(),
     };
@@ -95,16 +96,6 @@ pub(crate) fn export(
     let cached = cache_metadata(&exported.found, &exported.metadata.buildpacks);
     let buildpacks = detected.group.group.iter().map(ToString::to_string).collect();
     Ok(ExportedImage { exported, cached, buildpacks })
-}
-
-/// What the label says of the launcher: this program's own version (requirement E34).
-fn launcher_metadata() -> LauncherMetadata {
-    let mut metadata =
-        LauncherMetadata { version: env!("CARGO_PKG_VERSION").to_owned(), ..LauncherMetadata::default() };
-    env!("CARGO_PKG_REPOSITORY")
-        .trim_start_matches("https://")
-        .clone_into(&mut metadata.source.git.repository);
-    metadata
 }
 
 /// The cache layers that the build left, with the diffIDs of those that are in the image as well.
@@ -169,34 +160,8 @@ pub(crate) fn publish(
 ) -> Result<Report, Failure> {
     let request = session.request;
     let image = &made.exported.image;
-    let names: Vec<_> = std::iter::once(&request.image).chain(&request.tags).cloned().collect();
-    let failed = |what: String| {
-        move |e: cnb_image::ImageError| Failure::new(FailureKind::Phase(Phase::Export), what).because(e)
-    };
-    let mut outputs = Vec::new();
-    // First where others look, then the local name: a failed output leaves the old image under its name.
-    for output in &request.outputs {
-        let destination = match output.clone() {
-            Output::Layout(dir) => Destination::Layout { dir, tag: None },
-            Output::OciArchive(file) => Destination::OciArchive { file },
-            Output::DockerArchive(file) => Destination::DockerArchive { file },
-        };
-        session.stop_if_asked()?;
-        destination.write(image, &names).map_err(|e| {
-            let discarded = images::discard_damaged(&known.store, &e);
-            let failure = failed(format!("failed to write `{destination}`"))(e);
-            if discarded {
-                failure.hint("the damaged blob is deleted: build again, and it is made again")
-            } else {
-                failure
-            }
-        })?;
-        outputs.push(destination.to_string());
-    }
-    known
-        .store
-        .put(&known.making, image, &names)
-        .map_err(failed(format!("failed to store `{}`", request.image.typed())))?;
+    let names = request.names();
+    let outputs = publish::publish(session, known, image, &names)?;
 
     let mut toml = made.exported.report.clone();
     toml.tags = names.iter().map(ToString::to_string).collect();

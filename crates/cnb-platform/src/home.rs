@@ -77,8 +77,8 @@ impl Home {
     }
 }
 
-/// Returns `repository` as a single folder name; different repositories have different names.
-fn folder_name(repository: &str) -> String {
+/// Returns `repository`, or a whole reference, as a single folder name; different ones have different names.
+pub(crate) fn folder_name(repository: &str) -> String {
     // `%` cannot occur in a repository, so the escapes are unambiguous.
     repository.replace('/', "%2f").replace(':', "%3a").replace(['[', ']'], "%5b")
 }

@@ -1,4 +1,4 @@
-//! The images of the local store: listing, inspecting, removing, cleaning up.
+//! The images of the local store: listing, removing, cleaning up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +11,8 @@ use cnb_image::image_store::ImageStore;
 use cnb_spec::image_ref::ImageRef;
 use cnb_spec::platform::labels::{self, LifecycleMetadata};
 
-use crate::platform::{GcReport, Inspection, StoredImage};
-use crate::{Failure, FailureKind, Platform, ReportLayer, ReportProcess, parts};
+use crate::platform::{GcReport, StoredImage};
+use crate::{Failure, FailureKind, Platform, ReportProcess, parts};
 
 impl Platform {
     pub(crate) fn store(&self) -> Result<ImageStore, Failure> {
@@ -23,16 +23,21 @@ impl Platform {
         })
     }
 
-    /// Reads an image of the local store; a missing one is a failure that lists what is there.
-    pub(crate) fn stored(&self, name: &ImageRef) -> Result<Image, Failure> {
-        let store = self.store()?;
-        let failed = |e| {
+    /// Reads an image of the local store, `None` if it has none of that name.
+    pub(crate) fn stored_if_any(&self, name: &ImageRef) -> Result<Option<Image>, Failure> {
+        self.store()?.get(name).map_err(|e| {
             Failure::new(FailureKind::Other, format!("failed to read the image `{}`", name.typed()))
                 .because(e)
-        };
-        if let Some(image) = store.get(name).map_err(failed)? {
+        })
+    }
+
+    /// Reads an image of the local store; a missing one is a failure that lists what is there.
+    pub(crate) fn stored(&self, name: &ImageRef) -> Result<Image, Failure> {
+        if let Some(image) = self.stored_if_any(name)? {
             return Ok(image);
         }
+        let failed = |e| Failure::new(FailureKind::Other, "failed to list the local image store").because(e);
+        let store = self.store()?;
         let known: Vec<String> = store.list().map_err(failed)?.into_iter().map(|s| s.typed).collect();
         let failure =
             Failure::new(FailureKind::Request, format!("no image `{}` in the local store", name.typed()));
@@ -64,39 +69,6 @@ impl Platform {
                 }
             })
             .collect())
-    }
-
-    /// Tells about an image of the local store.
-    pub fn inspect(&self, name: &ImageRef) -> Result<Inspection, Failure> {
-        let image = self.stored(name)?;
-        let config = image.config();
-        let metadata = metadata(&image);
-        let build = BuildLabel::of(&image);
-        let layers = image.layers().iter().map(|layer| ReportLayer {
-            name: layer_name(&metadata, &layer.diff_id.to_string()),
-            diff_id: layer.diff_id.to_string(),
-            digest: layer.descriptor.digest.to_string(),
-            size: layer.descriptor.size,
-            reused: true,
-        });
-        let run = &metadata.run_image;
-        Ok(Inspection {
-            image: StoredImage {
-                name: name.typed().to_owned(),
-                reference: name.to_string(),
-                digest: image.digest().to_string(),
-                image_id: image.id().to_string(),
-                size: image.size(),
-                created: config.created.clone(),
-            },
-            platform: format!("{}/{}", config.os, config.architecture),
-            run_image: if run.image.is_empty() { run.reference.clone() } else { run.image.clone() },
-            buildpacks: build.buildpacks(),
-            processes: build.processes(config.config.entrypoint.first().map_or("", String::as_str)),
-            layers: layers.collect(),
-            labels: config.config.labels.clone(),
-            env: config.config.env.clone(),
-        })
     }
 
     /// Removes a name; the image's blobs go with the next [`gc`](Self::gc).

@@ -5,13 +5,14 @@ use std::ffi::OsString;
 
 use serde::Serialize;
 
-use crate::Home;
+use crate::{Home, Remote};
 
 /// A user's images and caches, and the means to make more.
 #[derive(Debug)]
 pub struct Platform {
     pub(crate) home: Home,
     pub(crate) env: BTreeMap<OsString, OsString>,
+    pub(crate) remote: Remote,
 }
 
 /// An image of the local store.
@@ -37,10 +38,18 @@ pub struct Inspection {
     /// Its name, digest and size.
     #[serde(flatten)]
     pub image: StoredImage,
+    /// Where it was found: `store:NAME`, `registry:NAME` and so on.
+    pub place: String,
     /// Operating system and architecture: `linux/amd64`.
     pub platform: String,
+    /// The platforms of the index that led to it; empty when none did.
+    pub platforms: Vec<String>,
     /// The run image's name and reference.
     pub run_image: String,
+    /// Where else the run image can be had.
+    pub run_image_mirrors: Vec<String>,
+    /// Whether it says that it can be rebased; `None` for an image that no lifecycle built.
+    pub rebasable: Option<bool>,
     /// The buildpacks: `id@version`.
     pub buildpacks: Vec<String>,
     /// The processes it can start.
@@ -68,6 +77,12 @@ impl Platform {
     /// The environment is looked at for the tools on `PATH`, proxies and registry addresses; it is never
     /// passed on to a buildpack as it is.
     pub fn new(home: Home, env: BTreeMap<OsString, OsString>) -> Self {
-        Self { home, env }
+        Self { home, env, remote: Remote::default() }
+    }
+
+    /// Says how registries are reached, beside what the environment says.
+    #[must_use]
+    pub fn with_remote(self, remote: Remote) -> Self {
+        Self { remote, ..self }
     }
 }

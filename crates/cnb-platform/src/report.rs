@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::Written;
+
 /// The outcome of a build; `cnb build --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -28,7 +30,7 @@ pub struct Report {
     /// The layers, lowest first.
     pub layers: Vec<ReportLayer>,
     /// Where else it was written.
-    pub outputs: Vec<String>,
+    pub outputs: Vec<Written>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
     /// How long each phase took, in milliseconds.

@@ -10,6 +10,8 @@ use cnb_spec::image_ref::ImageRef;
 
 pub use cnb_sandbox::{Limits, Network};
 
+use crate::{EngineKind, Place};
+
 /// One build.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -19,8 +21,9 @@ pub struct BuildRequest {
     pub image: ImageRef,
     /// More names for the same image.
     pub tags: Vec<ImageRef>,
-    /// The image whose layers are reused; the one named `image` when absent.
-    pub previous_image: Option<ImageRef>,
+    /// The image whose layers are reused. When absent, the one named `image` in the local store; where there is none
+    /// and the image goes to its registry, the one that is there.
+    pub previous_image: Option<Place>,
     /// Environment variables for the buildpacks; they win over those in `project.toml`.
     pub env: BTreeMap<String, OsString>,
     /// Buildpacks as typed: a directory, a tarball, a `.cnb` file, or `id[@version]` of a bundled one.
@@ -34,7 +37,7 @@ pub struct BuildRequest {
     /// Whether what earlier builds cached is forgotten first.
     pub clear_cache: bool,
     /// Where cache layers are kept: the first is written, all are read. Empty: with the image's other data.
-    pub caches: Vec<HostPath>,
+    pub caches: Vec<Cache>,
     /// Where the application lies in the image.
     pub workspace: GuestPath,
     /// Folders of the host that the buildpacks see.
@@ -50,9 +53,12 @@ pub struct BuildRequest {
     /// How long the whole build may take.
     pub timeout: Option<Duration>,
     /// The image that the app runs on; a minimal one of the host's own libraries when absent.
-    pub run_image: Option<RunImageSource>,
+    pub run_image: Option<Place>,
     /// Where the image goes beside the local store.
     pub outputs: Vec<Output>,
+    /// Whether the image is loaded into a Docker or Podman engine as well, where one can be reached and there are no
+    /// outputs.
+    pub load: bool,
     /// The time of creation in seconds since 1970; fixed at 1980-01-01 when absent, so that builds are reproducible.
     pub created: Option<i64>,
     /// Where `report.toml` is written.
@@ -66,6 +72,11 @@ pub struct BuildRequest {
 }
 
 impl BuildRequest {
+    /// Returns all names of the image, the first one first.
+    pub fn names(&self) -> Vec<ImageRef> {
+        std::iter::once(&self.image).chain(&self.tags).cloned().collect()
+    }
+
     /// Makes the request that `cnb build APP --image IMAGE` makes.
     pub fn new(app: HostPath, image: ImageRef) -> Self {
         Self {
@@ -88,6 +99,7 @@ impl BuildRequest {
             timeout: None,
             run_image: None,
             outputs: Vec::new(),
+            load: false,
             created: None,
             report: None,
             sbom_output_dir: None,
@@ -119,24 +131,22 @@ pub struct Volume {
     pub writable: bool,
 }
 
-/// Where a run image is read from.
+/// Where cached layers are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunImageSource {
-    /// An image of the local store.
-    Store(ImageRef),
-    /// A directory with an OCI layout.
-    Layout(HostPath),
-    /// A tar file with an OCI layout.
-    Archive(HostPath),
+pub enum Cache {
+    /// In this folder.
+    Dir(HostPath),
+    /// In an image of a registry, in the form of the lifecycle's `-cache-image`.
+    Registry(ImageRef),
 }
 
 /// Where an image goes beside the local store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// A directory with an OCI layout: `oci:DIR`.
-    Layout(HostPath),
-    /// A tar file with an OCI layout: `oci-archive:FILE`.
-    OciArchive(HostPath),
-    /// A tar file that Docker, podman and containerd load: `docker-archive:FILE`.
-    DockerArchive(HostPath),
+    /// To this place.
+    Place(Place),
+    /// To the registries that its names begin with: `--publish`.
+    Registries,
+    /// Into this engine, under all its names: `docker`, `podman`.
+    Engine(EngineKind),
 }

@@ -98,7 +98,10 @@ impl Platform {
                 unpack::unpack(layer, &unpacked, Limits::GENEROUS, owner)
                     .map_err(|e| failed("unpack").because(e))?;
             }
-            lowers.push(unpacked);
+            // The kernel takes no folder twice; of a layer that occurs twice the upper one alone decides.
+            if !lowers.contains(&unpacked) {
+                lowers.push(unpacked);
+            }
         }
         let (uid, gid) = user(&image.config().config.user, &lowers).ok_or_else(|| {
             failed("run").because(format!("it has no user `{}`", image.config().config.user))

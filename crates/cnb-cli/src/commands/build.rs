@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use cnb_platform::{Cancel, Event, Level, Platform, Report};
+use cnb_platform::{Cancel, Event, Level, Report};
 
 use crate::args::BuildArgs;
 use crate::error::CliError;
@@ -11,12 +11,13 @@ use crate::printer::Printer;
 use crate::progress::{Progress, Style};
 use crate::request::{self, Surroundings};
 use crate::world::World;
-use crate::{quantity, signals};
+use crate::{quantity, remote, signals};
 
 /// Builds an image, and says how to run it.
 pub(crate) fn run(args: &BuildArgs, world: &World, printer: Printer) -> Result<(), CliError> {
-    let (request, warnings) = request::build(args, &Surroundings::of(world)?)?;
-    let platform = Platform::new(world.home()?, world.env.clone());
+    let (mut request, warnings) = request::build(args, &Surroundings::of(world)?)?;
+    let (platform, config) = remote::platform(&args.remote, world, printer)?;
+    request.load = config.load_into_engine && !args.no_load;
 
     let clock = args.timestamps.then_some(world.clock);
     let style = Style { printer, live: world.live(), clock };
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &BuildArgs, world: &World, printer: Printer) -> Result<(
     let time = (world.clock)().duration_since(start).unwrap_or_default();
     progress.note(&format!("Built {} in {} ({})", report.image, quantity::duration(time), facts(&report)));
     for output in &report.outputs {
-        progress.note(&format!("Wrote {output}"));
+        progress.note(&wrote(&output.place));
     }
     if let Some(command) = next_step(&report) {
         progress.note(&format!("Run it: {command}"));
@@ -51,6 +52,16 @@ pub(crate) fn run(args: &BuildArgs, world: &World, printer: Printer) -> Result<(
         printer.data(&format!("{}\n", report.digest))
     } else {
         Ok(())
+    }
+}
+
+/// Returns what was done to bring the image to a place.
+fn wrote(place: &str) -> String {
+    match place.split_once(':') {
+        Some(("docker", name)) => format!("Loaded into Docker as {name}"),
+        Some(("podman", name)) => format!("Loaded into Podman as {name}"),
+        Some(("registry", name)) => format!("Published {name}"),
+        _ => format!("Wrote {place}"),
     }
 }
 
@@ -112,6 +123,14 @@ mod tests {
             warnings: Vec::new(),
             milliseconds: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn what_was_done_is_said_in_the_words_of_the_place() {
+        assert_eq!(wrote("docker:app:latest"), "Loaded into Docker as app:latest");
+        assert_eq!(wrote("podman:app"), "Loaded into Podman as app");
+        assert_eq!(wrote("registry:r.io/app:1"), "Published r.io/app:1");
+        assert_eq!(wrote("oci:/x"), "Wrote oci:/x");
     }
 
     #[test]

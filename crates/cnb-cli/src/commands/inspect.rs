@@ -2,35 +2,47 @@
 
 use std::fmt::Write as _;
 
-use cnb_platform::{Inspection, Platform};
+use cnb_platform::{Cancel, Inspection};
 
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::printer::Printer;
+use crate::request::Surroundings;
 use crate::text::one_line;
 use crate::world::World;
-use crate::{place, quantity};
+use crate::{place, quantity, remote};
 
-/// Shows an image of the local store.
+/// Shows an image.
 pub(crate) fn run(args: &InspectArgs, world: &World, printer: Printer) -> Result<(), CliError> {
-    let image = place::image(&args.image)?;
-    let platform = Platform::new(world.home()?, world.env.clone());
-    let inspection = platform.inspect(&image)?;
+    let image = place::place(&args.image, Surroundings::of(world)?.cwd)?;
+    let wanted = args.platform.as_deref().map(place::platform).transpose()?;
+    let (platform, _) = remote::platform(&args.remote, world, printer)?;
+    let inspection = platform.inspect(&image, wanted.as_ref(), &Cancel::new())?;
     if args.json { printer.json(&inspection) } else { printer.data(&show(&inspection, printer.verbose)) }
 }
 
 fn show(inspection: &Inspection, verbose: bool) -> String {
     let image = &inspection.image;
     let mut text = String::new();
+    let size = if image.size == 0 { String::new() } else { quantity::size(image.size) };
+    let rebasable = match inspection.rebasable {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "",
+    };
     let facts = [
         ("Name", &image.name),
+        ("Place", &inspection.place),
         ("Reference", &image.reference),
         ("Digest", &image.digest),
         ("Image ID", &image.image_id),
-        ("Size", &quantity::size(image.size)),
+        ("Size", &size),
         ("Created", &image.created),
         ("Platform", &inspection.platform),
+        ("Platforms", &inspection.platforms.join(", ")),
         ("Run image", &inspection.run_image),
+        ("Mirrors", &inspection.run_image_mirrors.join(", ")),
+        ("Rebasable", &rebasable.to_owned()),
     ];
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
         // Writing to a string cannot fail, here and below.
@@ -53,7 +65,8 @@ fn show(inspection: &Inspection, verbose: bool) -> String {
             format!(
                 "{}  {:>8}  {}",
                 quantity::short_digest(&layer.digest),
-                quantity::size(layer.size),
+                // Engines do not tell it.
+                if layer.size == 0 { "-".to_owned() } else { quantity::size(layer.size) },
                 layer.name
             )
         })
@@ -97,8 +110,12 @@ mod tests {
                 size: 45 << 20,
                 created: "1980-01-01T00:00:01Z".to_owned(),
             },
+            place: "store:myapp".to_owned(),
             platform: "linux/amd64".to_owned(),
+            platforms: Vec::new(),
             run_image: "host".to_owned(),
+            run_image_mirrors: vec!["mirror.example/host".to_owned()],
+            rebasable: Some(true),
             buildpacks: vec!["cnb/nodejs@0.1.0".to_owned()],
             processes: vec![ReportProcess {
                 process_type: "web".to_owned(),
@@ -117,12 +134,15 @@ mod tests {
         };
         let expected = "\
 Name:      myapp
+Place:     store:myapp
 Reference: index.docker.io/library/myapp:latest
 Digest:    sha256:aa
 Size:      45 MiB
 Created:   1980-01-01T00:00:01Z
 Platform:  linux/amd64
 Run image: host
+Mirrors:   mirror.example/host
+Rebasable: yes
 
 Buildpacks:
   cnb/nodejs@0.1.0

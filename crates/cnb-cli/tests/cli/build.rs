@@ -22,14 +22,14 @@ fn a_name_in_capitals_is_corrected() {
 #[test]
 fn options_of_pack_are_answered() {
     refuse(
-        "build --image app --publish",
-        "error: the option `--publish` is not available in this version\n\n\
-         hint: write the image with `--output oci:DIR` and push it with `skopeo copy oci:DIR docker://NAME`\n",
+        "build --image app --pre-buildpack a",
+        "error: the option `--pre-buildpack` is not available in this version\n\n\
+         hint: name all buildpacks in their order with `--buildpack`\n",
     );
     refuse(
         "build --image app --pull-policy never",
         "error: the option `--pull-policy` is not needed\n\n\
-         hint: leave it out: images come from the local store and from `oci:DIR`, and none is pulled\n",
+         hint: leave it out: `--run-image` says where the image is, as in `registry:NAME` or `store:NAME`\n",
     );
     refuse(
         "build app -p .",
@@ -60,14 +60,9 @@ fn a_choice_that_does_not_exist_is_answered_with_those_that_do() {
 #[test]
 fn outputs_caches_and_builders_that_are_not_there_yet_are_named() {
     refuse(
-        "build --image app --output docker",
-        "error: the output `docker` is not available in this version\n\n\
-         hint: write `--output docker-archive:FILE`, and load it with `docker load --input FILE`\n",
-    );
-    refuse(
-        "build --image app --cache registry:example.com/cache",
-        "error: the cache `registry:example.com/cache` is not available in this version\n\n\
-         hint: keep the cache in a folder: `--cache dir:PATH`\n",
+        "build --image app --output app.tar",
+        "error: invalid output `app.tar`: it does not say what it is\n\n\
+         hint: write `docker`, `podman`, `registry:NAME`, `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`\n",
     );
     refuse(
         "build --image app --builder paketobuildpacks/builder",

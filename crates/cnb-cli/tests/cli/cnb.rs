@@ -35,13 +35,16 @@ impl Cnb {
 
     /// Writes a file of the folder in which commands run.
     pub(crate) fn file(&self, name: &str, text: &str) {
-        fs_err::write(self.app().join(name), text).expect("a new file");
+        let path = self.app().join(name);
+        fs_err::create_dir_all(path.parent().unwrap_or(&path)).expect("a new folder");
+        fs_err::write(path, text).expect("a new file");
     }
 
     /// Returns `cnb` with nothing but these folders around it.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cnb"));
         command.env_clear().env("CNB_HOME", self.folder.path().join("home")).current_dir(self.app());
+        command.env("DOCKER_HOST", "unix:///nowhere").env("CONTAINER_HOST", "unix:///nowhere");
         command.stdin(Stdio::null());
         command
     }

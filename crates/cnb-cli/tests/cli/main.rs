@@ -4,6 +4,9 @@
 
 mod build;
 mod cnb;
+mod login;
+mod logout;
+mod places;
 mod run;
 mod shell;
 mod store;

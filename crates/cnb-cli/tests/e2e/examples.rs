@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use cnb_testkit::engine::{Dockerd, Podman};
+use cnb_testkit::peers::{available, available_to_root, run};
 use cnb_testkit::{free_port, wait_for};
-
-use crate::engines::{Dockerd, Podman, available, run};
 
 /// The examples, what each needs of the host, and whether it is a server.
 const EXAMPLES: &[(&str, &str, bool)] = &[
@@ -41,7 +41,7 @@ fn build(home: &Path, app: &Path, name: &str, outputs: &[String]) -> serde_json:
 #[test]
 fn examples_are_the_same_from_everywhere_and_run_in_podman_and_dockerd() {
     for (name, needs, server) in EXAMPLES {
-        if !available_to_anyone(needs) {
+        if !available(&[needs]) {
             continue;
         }
         let dir = tempfile::Builder::new().prefix("cnb-examples-").tempdir().expect("a folder");
@@ -72,19 +72,20 @@ fn examples_are_the_same_from_everywhere_and_run_in_podman_and_dockerd() {
         let all_reused = again["layers"].as_array().is_some_and(|l| l.iter().all(|l| l["reused"] == true));
         assert!(all_reused, "{name}: {again}");
 
-        if available(&["skopeo", "umoci"]) {
+        if available_to_root(&["skopeo", "umoci"]) {
             run("skopeo", &["inspect", "oci:layout"], dir.path());
             run("umoci", &["stat", "--image", "layout:latest"], dir.path());
         }
-        if available(&["podman", "runc"]) {
-            let podman = Podman::start(dir.path());
-            let image = podman.load("docker.tar");
-            answers(name, *server, |port| podman.begin(&image, port));
+        let archive = dir.path().join("docker.tar");
+        if Podman::is_available() {
+            let podman = Podman::start().expect("podman");
+            let image = podman.load(&archive);
+            answers(name, *server, |port| podman.begin(&image, port).expect("podman"));
         }
-        if available(&["dockerd", "docker"]) {
-            let dockerd = Dockerd::start(dir.path());
-            dockerd.load("docker.tar");
-            answers(name, *server, |port| dockerd.begin(&format!("{name}:latest"), port));
+        if Dockerd::is_available() {
+            let dockerd = Dockerd::start().expect("dockerd");
+            dockerd.load(&archive);
+            answers(name, *server, |port| dockerd.begin(&format!("{name}:latest"), port).expect("docker"));
         }
     }
 }
@@ -106,19 +107,4 @@ fn answers(name: &str, server: bool, start: impl Fn(u16) -> Child) {
     child.wait().expect("wait for the engine");
     assert!(up, "{name} does not listen on its port");
     assert!(page.is_ok_and(|p| p.status.success() && !p.stdout.is_empty()), "{name} does not answer");
-}
-
-/// Returns whether a tool of a language is there; in CI it has to be.
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test has no main, and says what it skips"
-)]
-fn available_to_anyone(program: &str) -> bool {
-    let there = Command::new("which").arg(program).output().is_ok_and(|o| o.status.success());
-    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "missing: {program}");
-    if !there {
-        eprintln!("skipped: needs {program}");
-    }
-    there
 }

@@ -42,9 +42,10 @@ fn stop_everywhere(bench: &Bench, signal: Signal, check: impl Fn(i32)) {
         } else {
             stopped += 1;
             check(done.code);
-            assert_eq!(
-                bench.digest("app"),
-                before,
+            // What is killed after its last step, before it has cleaned up, has built its image.
+            let may_be_done = signal == Signal::KILL && done.stderr.contains("exporting took");
+            assert!(
+                may_be_done || bench.digest("app") == before,
                 "it was stopped, but there is a new image:\n{}",
                 done.stderr
             );

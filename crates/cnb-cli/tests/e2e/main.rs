@@ -4,10 +4,14 @@
 //! Buildpacks are shell scripts; what the bundled ones do is tried beside them.
 
 mod builds;
+mod caches;
 mod choices;
 mod engines;
 mod examples;
 mod hostile;
 mod interrupt;
+mod places;
+mod publishes;
+mod rebases;
 mod runs;
 mod support;

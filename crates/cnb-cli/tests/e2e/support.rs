@@ -212,7 +212,10 @@ impl Bench {
             .env_clear()
             .env("PATH", PATH)
             .env("CNB_HOME", self.path("home"))
-            .env("HOME", self.path("user"));
+            .env("HOME", self.path("user"))
+            // Engines of this machine are none of a test's business; a test that starts one names it.
+            .env("DOCKER_HOST", "unix:///nowhere")
+            .env("CONTAINER_HOST", "unix:///nowhere");
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }

@@ -1,0 +1,138 @@
+//! Where images are and go: the local store, registries, engines, folders and files, behind one way to read and
+//! to write.
+//!
+//! [`Place`] is what users type; [`Places`] reaches them, connecting to each only when it is needed.
+
+mod explain;
+mod packed;
+mod place;
+mod read;
+mod remote;
+mod write;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cnb_daemon::{Address, Engine};
+use cnb_image::Image;
+use cnb_registry::Registry;
+use cnb_spec::image_ref::ImageRef;
+
+pub(crate) use place::names_registry;
+pub use place::{EngineKind, Place, PlaceError};
+pub use read::Found;
+pub use remote::Remote;
+pub use write::{Transfers, Written};
+
+use crate::{Cancel, Failure, FailureKind, Platform};
+
+/// The places that one command reaches: one client for all registries, one connection to each engine.
+#[derive(Debug)]
+pub struct Places<'a> {
+    platform: &'a Platform,
+    cancel: Cancel,
+    registry: Mutex<Option<Registry>>,
+    docker: Mutex<Option<Engine>>,
+    podman: Mutex<Option<Engine>>,
+    /// Exports of engines and layers that were packed; as long as images are read from it, it must stay.
+    spool: Mutex<Option<Arc<tempfile::TempDir>>>,
+}
+
+impl Platform {
+    /// Returns the means to reach images; nothing is connected yet. `cancel` stops every transfer.
+    pub fn places(&self, cancel: &Cancel) -> Places<'_> {
+        Places {
+            platform: self,
+            cancel: cancel.clone(),
+            registry: Mutex::default(),
+            docker: Mutex::default(),
+            podman: Mutex::default(),
+            spool: Mutex::default(),
+        }
+    }
+}
+
+impl Places<'_> {
+    /// Returns the client for registries.
+    ///
+    /// # Errors
+    /// When the settings or `CNB_REGISTRY_AUTH` cannot be used.
+    pub fn registry(&self) -> Result<Registry, Failure> {
+        let mut made = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(registry) = &*made {
+            return Ok(registry.clone());
+        }
+        let registry = self.platform.remote.client(&self.platform.env, self.cancel.transfers())?;
+        Ok(made.insert(registry).clone())
+    }
+
+    /// Checks that an image may be written to a registry; one that cannot be reached is a failure.
+    pub(crate) fn check_write(&self, name: &ImageRef) -> Result<(), Failure> {
+        self.registry()?.check_write(name).map_err(|e| explain::registry(name, &e))
+    }
+
+    /// Connects to an engine, or returns the connection that there is.
+    pub fn engine(&self, kind: EngineKind) -> Result<Engine, Failure> {
+        let made = match kind {
+            EngineKind::Docker => &self.docker,
+            EngineKind::Podman => &self.podman,
+        };
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = &*made {
+            return Ok(engine.clone());
+        }
+        let env = &self.platform.env;
+        let address = match kind {
+            EngineKind::Docker => Address::docker(env),
+            EngineKind::Podman => Address::podman(env),
+        };
+        let engine = address.and_then(|address| Engine::connect(&address));
+        let engine = engine.map_err(|e| explain::engine(kind, "connect", e))?;
+        let spool = self.spool()?;
+        Ok(made.insert(engine.spooling_in(spool.path())).clone())
+    }
+
+    /// Returns whether an engine may be there: its socket is, or somebody named a host.
+    pub(crate) fn has_engine(&self, kind: EngineKind) -> bool {
+        let env = &self.platform.env;
+        let address = match kind {
+            EngineKind::Docker => Address::docker(env),
+            EngineKind::Podman => Address::podman(env),
+        };
+        address.is_ok_and(|address| address.exists())
+    }
+
+    /// Returns a folder of this command's own, which goes with it.
+    pub(crate) fn spool(&self) -> Result<Arc<tempfile::TempDir>, Failure> {
+        let mut made = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dir) = &*made {
+            return Ok(Arc::clone(dir));
+        }
+        // Named after this process, so that a clean-up can tell what was left behind.
+        let runs = self.platform.home.runs();
+        let dir = make_spool(runs.as_path()).map_err(|e| {
+            Failure::new(FailureKind::Other, format!("failed to make a temporary folder in `{runs}`"))
+                .because(e)
+        })?;
+        Ok(Arc::clone(made.insert(Arc::new(dir))))
+    }
+
+    /// Fails if the user has had enough.
+    pub(crate) fn stop_if_asked(&self) -> Result<(), Failure> {
+        self.cancel.stopped().map_or(Ok(()), |why| Err(crate::cancel::failure(&why)))
+    }
+}
+
+/// Returns the reference by which exactly this image can be read again (A16).
+pub(crate) fn reference(place: &Place, image: &Image) -> String {
+    match (place, place.name()) {
+        (Place::Engine(..), _) => image.id().to_string(),
+        (_, Some(name)) => format!("{}@{}", name.repository(), image.digest()),
+        (_, None) => format!("{place}@{}", image.digest()),
+    }
+}
+
+fn make_spool(runs: &Path) -> std::io::Result<tempfile::TempDir> {
+    std::fs::create_dir_all(runs)?;
+    tempfile::Builder::new().prefix(&format!("{}-spool-", std::process::id())).tempdir_in(runs)
+}
