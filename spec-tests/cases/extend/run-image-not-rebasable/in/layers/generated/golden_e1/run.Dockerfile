@@ -1,0 +1,8 @@
+ARG base_image
+FROM ${base_image}
+ARG build_id=0
+ARG user_id
+ARG group_id
+USER root
+RUN echo one > /one
+USER ${user_id}:${group_id}

@@ -1,0 +1,9 @@
+ARG base_image
+FROM ${base_image}
+ARG build_id=0
+ARG user_id
+ARG group_id
+USER root
+RUN echo two > /two
+LABEL io.buildpacks.rebasable=true
+USER ${user_id}:${group_id}
