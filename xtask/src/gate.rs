@@ -5,19 +5,26 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use fs_err as fs;
 
+use crate::mutations;
+use crate::package::{self, Options, Package};
+
 /// The programs that tests use as peers, and the Debian packages that bring them.
 const PEERS: &[(&str, &str)] = &[
     ("bwrap", "bubblewrap"),
+    ("curl", "curl"),
     ("dockerd", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("newuidmap", "uidmap"),
+    ("openssl", "openssl"),
+    ("perl", "perl-base"),
     ("podman", "podman"),
+    // Some specification cases use it for registries that misbehave.
     ("python3", "python3"),
     ("runc", "runc"),
     ("setpriv", "util-linux"),
@@ -33,6 +40,8 @@ pub struct Surroundings {
     pub path: OsString,
     /// Whether nothing may be skipped: `CI=true`.
     pub ci: bool,
+    /// Where cargo keeps the sources of dependencies.
+    pub cargo_home: PathBuf,
 }
 
 /// A command of the gate.
@@ -51,7 +60,7 @@ fn step(name: &'static str, program: &'static str, args: &[&str]) -> Step {
 ///
 /// # Errors
 /// The first step that failed, by name.
-pub fn run(root: &Path, around: &Surroundings, say: &dyn Fn(&str)) -> Result<(), String> {
+pub fn run(root: &Path, around: &Surroundings, say: &(dyn Fn(&str) + Sync)) -> Result<(), String> {
     install_peers(around, say)?;
     let mounts = mounts();
     let doc = Step {
@@ -67,22 +76,8 @@ pub fn run(root: &Path, around: &Surroundings, say: &dyn Fn(&str)) -> Result<(),
     ] {
         execute(root, &step, say)?;
     }
-    if missing(around, &["bwrap", "docker-registry", "skopeo", "python3"]).is_empty() {
-        let launcher = "target/release/cnb-launcher";
-        execute(
-            root,
-            &step(
-                "specification cases",
-                "python3",
-                &["spec-tests/run.py", "--lifecycle", "target/release", "--launcher", launcher],
-            ),
-            say,
-        )?;
-    } else if around.ci {
-        return Err("the specification cases need bubblewrap, docker-registry, skopeo and python3".to_owned());
-    } else {
-        say("specification cases: skipped, since bubblewrap, docker-registry, skopeo or python3 is missing");
-    }
+    let package = package(root, around, say)?;
+    try_package(root, around, &package, say)?;
     let start = Instant::now();
     let count = crate::examples::run_all(root, &root.join("target/release/cnb"), &[], say)
         .map_err(|e| format!("examples: {e}"))?;
@@ -91,7 +86,60 @@ pub fn run(root: &Path, around: &Surroundings, say: &dyn Fn(&str)) -> Result<(),
     if left.is_empty() { Ok(()) } else { Err(format!("mounts were left behind: {}", left.join(", "))) }
 }
 
-fn execute(root: &Path, step: &Step, say: &dyn Fn(&str)) -> Result<(), String> {
+/// Packages the lifecycle, twice: the second time cargo has nothing to do, and the bytes must be the same.
+fn package(root: &Path, around: &Surroundings, say: &(dyn Fn(&str) + Sync)) -> Result<Package, String> {
+    say("==> package: cargo xtask package lifecycle");
+    let start = Instant::now();
+    let options = Options { output: None, target: None, cargo_home: around.cargo_home.clone() };
+    let once = || package::lifecycle(root, &options).map_err(|e| format!("package: {e}"));
+    let (first, package) = (once()?, once()?);
+    if first.sha256 != package.sha256 {
+        return Err(format!("package: `{}` has other bytes each time", package.archive.display()));
+    }
+    say(&format!("==> package: passed in {} s", start.elapsed().as_secs()));
+    Ok(package)
+}
+
+/// Runs what is packaged: in an image without anything else, and against the specification. A second, dynamic
+/// lifecycle would be one that nobody is given.
+fn try_package(
+    root: &Path,
+    around: &Surroundings,
+    package: &Package,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<(), String> {
+    let missing = missing(around, &["bwrap", "docker-registry", "python3"]);
+    if !missing.is_empty() {
+        let what = format!("package trial and specification cases need {}", missing.join(", "));
+        if around.ci {
+            return Err(what);
+        }
+        say(&format!("skipped: {what}"));
+        return Ok(());
+    }
+    say("==> package trial: in an image without anything else");
+    package::trial::run(root, package).map_err(|e| format!("package trial: {e}"))?;
+    say("==> specification cases");
+    let start = Instant::now();
+    let text = |text: &str| say(text.trim_end_matches('\n'));
+    let summary = crate::spec::own(&package.lifecycle_dir, &package.launcher, &text)
+        .map_err(|e| format!("specification cases: {e}"))?;
+    if summary.failed > 0 || (around.ci && summary.skipped > 0) {
+        return Err(format!("specification cases: {summary}"));
+    }
+    say(&format!("==> specification cases: {} passed in {} s", summary.passed, start.elapsed().as_secs()));
+    say("==> mutations: cargo xtask spec --mutations");
+    let start = Instant::now();
+    let summary = crate::spec::faults(root, &mutations::Options::default(), &text)
+        .map_err(|e| format!("mutations: {}", cnb_spec_tests::cli::describe(&e)))?;
+    if summary.survived > 0 {
+        return Err(format!("mutations: {} faults are caught by no case", summary.survived));
+    }
+    say(&format!("==> mutations: {} faults caught in {} s", summary.caught, start.elapsed().as_secs()));
+    Ok(())
+}
+
+fn execute(root: &Path, step: &Step, say: &(dyn Fn(&str) + Sync)) -> Result<(), String> {
     say(&format!("==> {}: {} {}", step.name, step.program, step.args.join(" ")));
     let start = Instant::now();
     let status =
@@ -107,7 +155,7 @@ fn execute(root: &Path, step: &Step, say: &dyn Fn(&str)) -> Result<(), String> {
 }
 
 /// Installs what is missing, as root on a Debian system.
-fn install_peers(around: &Surroundings, say: &dyn Fn(&str)) -> Result<(), String> {
+fn install_peers(around: &Surroundings, say: &(dyn Fn(&str) + Sync)) -> Result<(), String> {
     let all: Vec<&str> = PEERS.iter().map(|(program, _)| *program).collect();
     let missing = missing(around, &all);
     let packages: Vec<&str> =

@@ -1,7 +1,10 @@
-//! Checks and chores of this workspace: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask examples`.
+//! Checks and chores of this workspace: `cargo xtask test`, `tidy`, `spec`, `examples` and `package`.
 
 pub mod examples;
 pub mod gate;
+pub mod mutations;
+pub mod package;
+pub mod spec;
 pub mod tidy;
 
 use std::path::{Path, PathBuf};

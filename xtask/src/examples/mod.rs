@@ -136,6 +136,8 @@ impl<'a> World<'a> {
         let mut command = Command::new("bash");
         command.args(["-c", script]).current_dir(self.root).stdin(Stdio::null());
         command.env("PATH", &self.path).env("CNB_HOME", self.home.path().join("cnb"));
+        // Images of examples are not left in engines of this machine.
+        command.env("DOCKER_HOST", "unix:///nowhere").env("CONTAINER_HOST", "unix:///nowhere");
         command
     }
 }

@@ -37,10 +37,14 @@ pub fn check(metadata: &Value) -> Vec<Finding> {
     refused.collect()
 }
 
-/// Returns whether an SPDX expression leaves us a choice within the list.
-fn is_allowed(expression: &str) -> bool {
-    // Before SPDX, cargo wrote a choice with a slash.
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+/// Returns the SPDX expression that a package declares: before SPDX, cargo wrote a choice with a slash.
+pub fn normalized(declared: &str) -> String {
+    declared.replace('/', " OR ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns whether what a package declares leaves us a choice within the list.
+fn is_allowed(declared: &str) -> bool {
+    let spaced = normalized(declared).replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
     either(&words, &mut at) && at == words.len()
@@ -101,6 +105,12 @@ mod tests {
         check_licence("Apache-2.0 WITH Classpath-exception-2.0", false);
         check_licence("(MIT", false);
         check_licence("", false);
+    }
+
+    #[test]
+    fn slashes_become_choices() {
+        assert_eq!(normalized("MIT / Apache-2.0"), "MIT OR Apache-2.0");
+        assert_eq!(normalized("(MIT OR ISC) AND Zlib"), "(MIT OR ISC) AND Zlib");
     }
 
     #[test]

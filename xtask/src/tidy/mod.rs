@@ -2,7 +2,9 @@
 //!
 //! Each check is a function from texts to [`Finding`]s. Only [`check`] reads files and starts cargo.
 
+pub mod clauses;
 pub mod dependencies;
+pub mod faults;
 pub mod hosts;
 pub mod licences;
 pub mod map;
@@ -46,6 +48,9 @@ pub enum TidyError {
     /// Cargo did not tell what depends on what.
     #[error("`cargo metadata` failed: {0}")]
     Metadata(String),
+    /// The specification cases cannot be read.
+    #[error("the specification cases are unusable: {0}")]
+    Spec(String),
 }
 
 /// A text file of the workspace.
@@ -73,12 +78,14 @@ pub fn check(root: &Path) -> Result<Vec<Finding>, TidyError> {
     let graph = dependencies::Graph::new(&metadata);
     findings.extend(dependencies::check(&graph));
     findings.extend(licences::check(&metadata));
+    findings.extend(faults::check_features(&metadata));
     findings.extend(map::check(
         "ARCHITECTURE.md",
         text("ARCHITECTURE.md"),
         &graph.workspace_crates(),
         &paths,
     ));
+    findings.extend(clauses::check(root, &files)?);
     findings.sort();
     Ok(findings)
 }
