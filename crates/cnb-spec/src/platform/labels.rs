@@ -156,6 +156,10 @@ impl LifecycleMetadata {
         if label.is_empty() {
             return Some(Self::default());
         }
+        // An array does for a struct here, but not in Go.
+        if label.trim_start().starts_with('[') {
+            return None;
+        }
         let read: Option<Self> = serde_json::from_str(label).ok()?;
         Some(read.unwrap_or_default())
     }
