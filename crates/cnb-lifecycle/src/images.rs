@@ -56,6 +56,9 @@ pub enum ImagesError {
     /// A reference of a layout has no digest.
     #[error("parsing identifier '{0}': expected `<path>@<digest>`")]
     Identifier(String),
+    /// The name of a layout would lead out of the layout directory.
+    #[error("the image name '{0}' leads out of the layout directory")]
+    Outside(String),
 }
 
 impl ImagesError {
@@ -232,6 +235,12 @@ fn layout_path(dir: &HostPath, name: &str) -> Result<HostPath, ImagesError> {
         return Ok(HostPath::absolute(path));
     }
     let reference: ImageRef = name.parse()?;
+    if Path::new(reference.path())
+        .components()
+        .any(|c| !matches!(c, Component::Normal(_) | Component::CurDir))
+    {
+        return Err(ImagesError::Outside(name.to_owned()));
+    }
     let last = match reference.digest() {
         Some(digest) => format!("sha256/{}", digest.hex()),
         None => reference.tag().unwrap_or_default().to_owned(),
@@ -289,6 +298,8 @@ mod tests {
         check("/layout/reg.test/team/app/v1", "/layout/reg.test/team/app/v1");
         let hex = "ab".repeat(32);
         check(&format!("r.io/app@sha256:{hex}"), &format!("/layout/r.io/app/sha256/{hex}"));
-        assert!(layout_path(&HostPath::absolute("/layout"), "/layout/../etc").is_err());
+        for outside in ["/layout/../etc", "reg.test/../../etc", "/etc/app"] {
+            assert!(layout_path(&HostPath::absolute("/layout"), outside).is_err(), "{outside}");
+        }
     }
 }
