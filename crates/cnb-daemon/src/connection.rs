@@ -125,9 +125,8 @@ impl Connections {
         let mut pool = self.pool();
         loop {
             if let Some(mut sender) = pool.idle.pop() {
-                // It counts as in use from here on, so that whoever finds no other waits for it.
-                drop(pool);
-                let lease = self.lease();
+                // It counts as in use at the same moment, so that whoever finds no other waits for it.
+                let lease = self.lease(pool);
                 let is_alive = self.runtime.block_on(async {
                     // Without this the connection's task would not see that the engine closed it meanwhile.
                     tokio::task::yield_now().await;
@@ -143,7 +142,7 @@ impl Connections {
             }
             drop(pool);
             let source = match self.dial() {
-                Ok(sender) => return Ok(self.lease().with(sender, true)),
+                Ok(sender) => return Ok(self.lease(self.pool()).with(sender, true)),
                 Err(source) => source,
             };
             pool = self.pool();
@@ -164,16 +163,16 @@ impl Connections {
     /// Opens a connection in the place of one that broke off before the engine answered.
     pub(crate) fn replace(&self) -> Result<Lease<'_>, EngineError> {
         let sender = self.dial().map_err(|source| self.lost(source))?;
-        Ok(self.lease().with(sender, true))
+        Ok(self.lease(self.pool()).with(sender, true))
     }
 
     fn lost(&self, source: EngineError) -> EngineError {
         EngineError::Lost { address: self.address.to_string(), source: Box::new(source) }
     }
 
-    fn lease(&self) -> Lease<'_> {
+    fn lease(&self, mut pool: MutexGuard<'_, Pool>) -> Lease<'_> {
         let thread = thread::current().id();
-        self.pool().in_use.push(thread);
+        pool.in_use.push(thread);
         Lease { connections: self, thread, sender: None, is_new: false }
     }
 
