@@ -263,7 +263,7 @@ fn stopping_ends_whatever_waits() {
     let dir = tempfile::tempdir().unwrap();
     let image = image(dir.path(), 1, &[10, 300_000]);
     for (on, what) in [
-        ("GET /v2/", What::ResponseBreaks { after: 1, how: Break::Stall }),
+        ("GET /v2/", What::SlowLoris { bytes: 1, every: Duration::from_secs(1) }),
         ("PATCH /v2/*", What::RequestBreaks { after: 100, how: Break::Stall }),
         ("PUT /v2/*/manifests/*", What::RequestBreaks { after: 1, how: Break::Stall }),
     ] {
