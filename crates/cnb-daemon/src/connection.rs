@@ -24,8 +24,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::{Address, EngineError, tls};
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(20);
+/// How long connecting may take, if nobody says otherwise.
+pub(crate) const CONNECT: Duration = Duration::from_secs(20);
 
 /// How many connections that are not in use are kept.
 const KEPT: usize = 2;
@@ -85,8 +85,8 @@ struct Pool {
 }
 
 impl Connections {
-    /// Opens the first connection.
-    pub(crate) fn open(address: &Address, lookup: Lookup) -> Result<Self, EngineError> {
+    /// Opens the first connection, which may take as long as `patience`.
+    pub(crate) fn open(address: &Address, lookup: Lookup, patience: Duration) -> Result<Self, EngineError> {
         let tls = match address {
             Address::Tls { certificates, .. } => Some(tls::settings(certificates)?),
             Address::Unix(_) | Address::Tcp(_) => None,
@@ -101,7 +101,7 @@ impl Connections {
             pool: Mutex::default(),
             changed: Condvar::new(),
         };
-        let first = connections.dial()?;
+        let first = connections.dial(patience)?;
         connections.pool().idle.push(first);
         Ok(connections)
     }
@@ -141,7 +141,7 @@ impl Connections {
                 continue;
             }
             drop(pool);
-            let source = match self.dial() {
+            let source = match self.dial(CONNECT) {
                 Ok(sender) => return Ok(self.lease(self.pool()).with(sender, true)),
                 Err(source) => source,
             };
@@ -162,7 +162,7 @@ impl Connections {
 
     /// Opens a connection in the place of one that broke off before the engine answered.
     pub(crate) fn replace(&self) -> Result<Lease<'_>, EngineError> {
-        let sender = self.dial().map_err(|source| self.lost(source))?;
+        let sender = self.dial(CONNECT).map_err(|source| self.lost(source))?;
         Ok(self.lease(self.pool()).with(sender, true))
     }
 
@@ -180,26 +180,26 @@ impl Connections {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn dial(&self) -> Result<SendRequest<Body>, EngineError> {
+    fn dial(&self, patience: Duration) -> Result<SendRequest<Body>, EngineError> {
         let address = || self.address.to_string();
         match &self.address {
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path).map_err(|e| self.explain(e))?;
                 stream.set_nonblocking(true).map_err(|e| self.explain(e))?;
-                self.start(async { tokio::net::UnixStream::from_std(stream) })
+                self.start(patience, async { tokio::net::UnixStream::from_std(stream) })
             }
             Address::Tcp(host) => {
-                let stream = self.tcp(host)?;
-                self.start(async { tokio::net::TcpStream::from_std(stream) })
+                let stream = self.tcp(host, patience)?;
+                self.start(patience, async { tokio::net::TcpStream::from_std(stream) })
             }
             Address::Tls { host, .. } => {
-                let stream = self.tcp(host)?;
+                let stream = self.tcp(host, patience)?;
                 let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
                 let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(name)
                     .map_err(|e| EngineError::Connect { address: address(), source: Box::new(e) })?;
                 let tls = self.tls.clone().map(TlsConnector::from);
-                self.start(async {
+                self.start(patience, async {
                     let stream = tokio::net::TcpStream::from_std(stream)?;
                     // There are settings whenever the address is of this kind.
                     let tls = tls.ok_or_else(|| io::Error::other("no certificates"))?;
@@ -211,10 +211,10 @@ impl Connections {
 
     /// Connects to the first address of `host` that answers. The name is looked up in this very thread, where tokio
     /// would start another.
-    fn tcp(&self, host: &str) -> Result<TcpStream, EngineError> {
+    fn tcp(&self, host: &str, patience: Duration) -> Result<TcpStream, EngineError> {
         let mut last = None;
         for address in self.lookup.addresses(host).map_err(|e| self.explain(e))? {
-            match TcpStream::connect_timeout(&address, CONNECT) {
+            match TcpStream::connect_timeout(&address, patience) {
                 Ok(stream) => {
                     let set = stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true));
                     return set.map(|()| stream).map_err(|e| self.explain(e));
@@ -225,7 +225,7 @@ impl Connections {
         Err(self.explain(last.unwrap_or_else(|| io::Error::other("the name has no address"))))
     }
 
-    fn start<S, F>(&self, stream: F) -> Result<SendRequest<Body>, EngineError>
+    fn start<S, F>(&self, patience: Duration, stream: F) -> Result<SendRequest<Body>, EngineError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         F: Future<Output = io::Result<S>>,
@@ -235,7 +235,7 @@ impl Connections {
             source,
         };
         let opened = self.runtime.block_on(async {
-            tokio::time::timeout(CONNECT, async {
+            tokio::time::timeout(patience, async {
                 let (sender, connection) = http1::handshake(TokioIo::new(stream.await?)).await?;
                 // What ends a connection is told to the request that is under way.
                 tokio::spawn(connection);

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cnb_fs::{FsError, atomic};
 use cnb_image::archive::DockerArchive;
@@ -20,7 +21,7 @@ use hyper::Method;
 use hyper::header::HeaderMap;
 use serde::Deserialize;
 
-use crate::connection::{Connections, Lookup};
+use crate::connection::{CONNECT, Connections, Lookup};
 use crate::describe::{self, HistoryItem, Inspect};
 use crate::exchange::{ANSWER, Answer, Ask, SILENCE};
 use crate::origin::EngineImage;
@@ -87,18 +88,36 @@ impl Engine {
     /// When nobody listens, this user may not connect, or what answers is no engine;
     /// [`EngineError::remedy`] tells what helps.
     pub fn connect(address: &Address) -> Result<Self, EngineError> {
-        let system = |host: &str| Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect());
-        Self::connect_with(address, Lookup::new(system))
+        Self::connect_with(address, system_lookup())
+    }
+
+    /// As [`connect`](Self::connect), for an engine that is welcome but not needed: gives up when connecting takes
+    /// longer than `connecting`, or the first answer longer than `answering`. Later requests have the usual time.
+    pub fn connect_within(
+        address: &Address,
+        connecting: Duration,
+        answering: Duration,
+    ) -> Result<Self, EngineError> {
+        Self::open(address, system_lookup(), connecting, answering)
     }
 
     /// As [`connect`](Self::connect), with another way to look up host names than the system's.
     pub fn connect_with(address: &Address, lookup: Lookup) -> Result<Self, EngineError> {
-        let connections = Connections::open(address, lookup)?;
+        Self::open(address, lookup, CONNECT, ANSWER)
+    }
+
+    fn open(
+        address: &Address,
+        lookup: Lookup,
+        connecting: Duration,
+        answering: Duration,
+    ) -> Result<Self, EngineError> {
+        let connections = Connections::open(address, lookup, connecting)?;
         let mut answer = connections.ask(&Ask {
             method: Method::GET,
             target: "/_ping",
             action: "say that it is there",
-            patience: ANSWER,
+            patience: answering,
         })?;
         answer.read_document()?;
         let no_engine = |reason| EngineError::NoEngine { address: address.to_string(), reason };
@@ -364,6 +383,11 @@ impl fmt::Display for ApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0, self.1)
     }
+}
+
+/// Looks up names as the system does.
+fn system_lookup() -> Lookup {
+    Lookup::new(|host: &str| Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect()))
 }
 
 /// Returns repository and tag of a name, as engines write them.

@@ -6,7 +6,8 @@ use std::path::Path;
 use cnb_fs::{HostPath, Owner, Root, atomic, toml_file};
 use cnb_image::unpack::{self, Limits};
 use cnb_image::{
-    Content, Entry, EntryKind, Image, ImageError, ImageLayer, ImageStore, LayerSource, make_layers, media,
+    BlobSource, Content, Entry, EntryKind, Image, ImageError, ImageLayer, ImageStore, LayerSource,
+    make_layers, media,
 };
 use cnb_spec::digest::DiffId;
 use cnb_spec::oci::{History, ImageConfig, RootFs, RuntimeConfig};
@@ -33,6 +34,8 @@ pub(crate) struct Base {
     pub name: String,
     /// The name with the digest of its manifest.
     pub reference: String,
+    /// Its layers where they were read, if that is a registry: others of its repositories can mount them from there.
+    pub origins: Vec<ImageLayer>,
 }
 
 impl Base {
@@ -56,6 +59,8 @@ pub(crate) fn choose(session: &Session<'_>, store: &ImageStore) -> Result<Base, 
     let name = place.name().map_or_else(|| place.to_string(), |name| name.to_string());
     let image = places.read(&place, None).map_err(in_analysis)?;
     let image = places.packed(&place, image).map_err(in_analysis)?;
+    let origins = image.layers().iter().filter(|layer| matches!(layer.blob, BlobSource::Remote(_)));
+    let origins = origins.cloned().collect();
     // What the app image refers to must be in the store; what is there already is not copied.
     let image = image.store(store.blobs()).map_err(|e| {
         Failure::new(FailureKind::Phase(Phase::Analyze), format!("failed to use the run image `{name}`"))
@@ -73,7 +78,7 @@ pub(crate) fn choose(session: &Session<'_>, store: &ImageStore) -> Result<Base, 
     }
     check_libc(session, &image, &name)?;
     let reference = places::reference(&place, &image);
-    Ok(Base { image, name, reference })
+    Ok(Base { image, name, reference, origins })
 }
 
 /// Makes what failed about an image a failure of the phase, unless the request or the user is the reason.
@@ -179,7 +184,7 @@ fn named(image: Image) -> Base {
     let (distro, version) = (label(labels::BASE_DISTRO_NAME), label(labels::BASE_DISTRO_VERSION));
     let tag = if version.is_empty() { distro } else { format!("{distro}-{version}") };
     let reference = format!("cnb.local/host/run@{}", image.digest());
-    Base { image, name: format!("cnb.local/host/run:{tag}"), reference }
+    Base { image, name: format!("cnb.local/host/run:{tag}"), reference, origins: Vec::new() }
 }
 
 fn entry(entry: &run_base::BaseEntry) -> Entry {

@@ -33,6 +33,7 @@ pub mod host;
 mod images;
 mod inspect;
 mod modules;
+mod mountable;
 mod parts;
 mod places;
 mod platform;

@@ -7,6 +7,7 @@ use cnb_image::Image;
 use cnb_spec::image_ref::ImageRef;
 
 use crate::build::{Known, Session};
+use crate::mountable::mountable;
 use crate::places::{EngineKind, Place, Written};
 use crate::{Failure, FailureKind, Output, Phase, Transfer, copy, images};
 
@@ -20,17 +21,16 @@ pub(crate) fn publish(
     let request = session.request;
     let mut written: Vec<Written> = Vec::new();
     for place in request.outputs.iter().flat_map(|output| places_of(output, names)) {
-        session.stop_if_asked()?;
         match write(session, known, image, &place, names) {
             Ok(new) => written.push(new),
-            Err(failure) => return Err(with_written(failure, &written)),
+            Err(failure) => return Err(with_written(session, failure, &written)),
         }
     }
-    let put = known.store.put(&known.making, image, names);
-    put.map_err(|e| {
+    if let Err(e) = known.store.put(&known.making, image, names) {
         let message = format!("failed to store `{}`", request.image.typed());
-        Failure::new(FailureKind::Phase(Phase::Export), message).because(e)
-    })?;
+        let failure = Failure::new(FailureKind::Phase(Phase::Export), message).because(e);
+        return Err(with_written(session, failure, &written));
+    }
     if request.load && request.outputs.is_empty() {
         written.extend(load(session, image, names));
     }
@@ -54,7 +54,12 @@ fn write(
     names: &[ImageRef],
 ) -> Result<Written, Failure> {
     let transfers = |transfer: Transfer| copy::tell(session.events, &transfer);
-    let result = session.places.write(image, place, names, &transfers);
+    let result = match place {
+        Place::Registry(name) => mountable(image, &known.base.origins, name.registry())
+            .map_err(|e| Failure::new(FailureKind::Other, format!("failed to write `{place}`")).because(e))
+            .and_then(|image| session.places.write(&image, place, names, &transfers)),
+        _ => session.places.write(image, place, names, &transfers),
+    };
     result.map_err(|failure| {
         let kind = match failure.kind {
             FailureKind::Other => FailureKind::Phase(Phase::Export),
@@ -70,25 +75,30 @@ fn write(
 }
 
 /// Says what had been written when an output failed.
-fn with_written(failure: Failure, written: &[Written]) -> Failure {
-    if written.is_empty() {
+fn with_written(session: &Session<'_>, failure: Failure, written: &[Written]) -> Failure {
+    let Some(already) = already(written) else { return failure };
+    // A failure after a stop gives way to the reason for the stop, and its message is lost.
+    if session.stop_if_asked().is_err() {
+        session.warn(&already);
         return failure;
     }
-    let places: Vec<String> = written.iter().map(|w| format!("`{}`", w.place)).collect();
-    let message = format!("{} (the image is at {} already)", failure.message, places.join(", "));
+    let message = format!("{} ({already})", failure.message);
     Failure { message, ..failure }
+}
+
+fn already(written: &[Written]) -> Option<String> {
+    let places: Vec<String> = written.iter().map(|w| format!("`{}`", w.place)).collect();
+    (!places.is_empty()).then(|| format!("the image is at {} already", places.join(", ")))
 }
 
 /// Loads the image into the first engine that can be reached; none that can is no failure.
 fn load(session: &Session<'_>, image: &Image, names: &[ImageRef]) -> Vec<Written> {
     for kind in [EngineKind::Docker, EngineKind::Podman] {
-        if !session.places.has_engine(kind) {
-            continue;
-        }
-        let loaded: Result<Vec<Written>, Failure> =
-            names.iter().map(|name| load_as(session, image, kind, name)).collect();
-        match loaded {
-            Ok(written) => return written,
+        match load_into(session, image, kind, names) {
+            Ok(None) => {}
+            Ok(Some(written)) => return written,
+            // Whoever has had enough is not asked to wait for the next engine; the image is stored already.
+            Err(_) if session.stop_if_asked().is_err() => break,
             Err(failure) => {
                 let why = failure.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
                 session.warn(&format!(
@@ -100,6 +110,20 @@ fn load(session: &Session<'_>, image: &Image, names: &[ImageRef]) -> Vec<Written
         }
     }
     Vec::new()
+}
+
+/// Loads the image under all its names; returns `None` where there is no such engine.
+fn load_into(
+    session: &Session<'_>,
+    image: &Image,
+    kind: EngineKind,
+    names: &[ImageRef],
+) -> Result<Option<Vec<Written>>, Failure> {
+    session.stop_if_asked()?;
+    if !session.places.try_engine(kind)? {
+        return Ok(None);
+    }
+    names.iter().map(|name| load_as(session, image, kind, name)).collect::<Result<_, _>>().map(Some)
 }
 
 /// Loads the image under one name, unless it is there already.
@@ -137,7 +161,8 @@ mod tests {
     #[test]
     fn a_failure_names_what_was_written_before() {
         let written = Written { place: "oci:/x".into(), digest: "sha256:0".into(), image_id: String::new() };
-        let failure = with_written(Failure::new(FailureKind::Other, "failed to write `b`"), &[written]);
-        assert_eq!(failure.message, "failed to write `b` (the image is at `oci:/x` already)");
+        assert_eq!(already(&[]), None);
+        let text = "the image is at `oci:/x`, `oci:/x` already";
+        assert_eq!(already(&[written.clone(), written]).as_deref(), Some(text));
     }
 }

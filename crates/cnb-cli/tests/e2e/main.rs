@@ -10,6 +10,7 @@ mod engines;
 mod examples;
 mod hostile;
 mod interrupt;
+mod outputs;
 mod places;
 mod publishes;
 mod rebases;

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use cnb_daemon::{Address, Engine, EngineError};
 use cnb_image::Image;
@@ -182,6 +183,18 @@ fn nobody_who_listens_is_an_error_with_a_remedy() {
         let error = Engine::connect(&Address::Unix(path)).unwrap_err();
         assert!(matches!(error, EngineError::Absent { .. }), "{error}");
     }
+}
+
+#[test]
+fn an_engine_that_says_nothing_is_given_up_by_whoever_does_not_need_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("docker.sock");
+    // The kernel takes the connection; nobody ever answers.
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let (begun, soon) = (Instant::now(), Duration::from_millis(50));
+    let error = Engine::connect_within(&Address::Unix(path), soon, soon).unwrap_err();
+    assert!(matches!(error, EngineError::NoAnswer { .. }), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -11,9 +11,10 @@ mod remote;
 mod write;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use cnb_daemon::{Address, Engine};
+use cnb_daemon::{Address, Engine, EngineError};
 use cnb_image::Image;
 use cnb_registry::Registry;
 use cnb_spec::image_ref::ImageRef;
@@ -25,6 +26,12 @@ pub use remote::Remote;
 pub use write::{Transfers, Written};
 
 use crate::{Cancel, Failure, FailureKind, Platform};
+
+/// How long connecting may take to an engine that is not needed.
+const CONNECTING: Duration = Duration::from_millis(200);
+
+/// How long such an engine may take to say that it is there: one that a socket starts takes a second.
+const ANSWERING: Duration = Duration::from_secs(2);
 
 /// The places that one command reaches: one client for all registries, one connection to each engine.
 #[derive(Debug)]
@@ -73,33 +80,48 @@ impl Places<'_> {
 
     /// Connects to an engine, or returns the connection that there is.
     pub fn engine(&self, kind: EngineKind) -> Result<Engine, Failure> {
-        let made = match kind {
-            EngineKind::Docker => &self.docker,
-            EngineKind::Podman => &self.podman,
-        };
-        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.connection(kind);
         if let Some(engine) = &*made {
             return Ok(engine.clone());
         }
-        let env = &self.platform.env;
-        let address = match kind {
-            EngineKind::Docker => Address::docker(env),
-            EngineKind::Podman => Address::podman(env),
-        };
-        let engine = address.and_then(|address| Engine::connect(&address));
+        let engine = self.address(kind).and_then(|address| Engine::connect(&address));
         let engine = engine.map_err(|e| explain::engine(kind, "connect", e))?;
         let spool = self.spool()?;
         Ok(made.insert(engine.spooling_in(spool.path())).clone())
     }
 
-    /// Returns whether an engine may be there: its socket is, or somebody named a host.
-    pub(crate) fn has_engine(&self, kind: EngineKind) -> bool {
+    /// Connects to an engine that is welcome but not needed, if it may be there: its socket is, or somebody named a
+    /// host. Returns whether there is a connection now.
+    ///
+    /// # Errors
+    /// When it is there and does not answer soon.
+    pub(crate) fn try_engine(&self, kind: EngineKind) -> Result<bool, Failure> {
+        let mut made = self.connection(kind);
+        if made.is_some() {
+            return Ok(true);
+        }
+        let Some(address) = self.address(kind).ok().filter(Address::exists) else { return Ok(false) };
+        let engine = Engine::connect_within(&address, CONNECTING, ANSWERING);
+        let engine = engine.map_err(|e| explain::engine(kind, "connect", e))?;
+        let spool = self.spool()?;
+        *made = Some(engine.spooling_in(spool.path()));
+        Ok(true)
+    }
+
+    fn connection(&self, kind: EngineKind) -> MutexGuard<'_, Option<Engine>> {
+        let made = match kind {
+            EngineKind::Docker => &self.docker,
+            EngineKind::Podman => &self.podman,
+        };
+        made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn address(&self, kind: EngineKind) -> Result<Address, EngineError> {
         let env = &self.platform.env;
-        let address = match kind {
+        match kind {
             EngineKind::Docker => Address::docker(env),
             EngineKind::Podman => Address::podman(env),
-        };
-        address.is_ok_and(|address| address.exists())
+        }
     }
 
     /// Returns a folder of this command's own, which goes with it.
