@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
         let mut caches = self.open_caches(&folder)?;
         let (world, modules) = self.enter(&folder, &parts, &project, &caches.kept)?;
         let detected = self.phase(Phase::Detect, || self.detect(&world, &modules, &known))?;
-        self.phase(Phase::Restore, || self.restore(&world, &detected, &known, &caches))?;
+        self.phase(Phase::Restore, || self.restore(&world, &detected, &known, &mut caches))?;
         let metadata = self.phase(Phase::Build, || self.build(&world, &detected, &known))?;
         let exported = self.phase(Phase::Export, || {
             self.stop_if_asked()?;
@@ -194,7 +194,7 @@ impl<'a> Session<'a> {
         world: &World,
         detected: &Detected,
         known: &Known,
-        caches: &Caches,
+        caches: &mut Caches,
     ) -> Result<(), Failure> {
         if self.restore_image(world, detected, known, caches)? {
             return Ok(());

@@ -12,7 +12,7 @@ use cnb_exporter::Exported;
 use cnb_fs::{FsError, GuestPath, HostPath, Owner, atomic};
 use cnb_image::source::ParentOwner;
 use cnb_image::{Image, Ownership};
-use cnb_lifecycle::cached::{self, CacheSource, CachedEvent};
+use cnb_lifecycle::cached::{self, CacheSource, CachedError, CachedEvent};
 use cnb_lifecycle::caching::{Caching, CachingEvent};
 use cnb_spec::digest::DiffId;
 use cnb_spec::image_ref::ImageRef;
@@ -34,7 +34,7 @@ pub(crate) struct Caches {
 struct WrittenImage {
     name: ImageRef,
     mirror: HostPath,
-    /// What the registry has at the moment.
+    /// What the registry has at the moment, and layers can be taken from.
     before: Option<Image>,
 }
 
@@ -71,7 +71,9 @@ impl Session<'_> {
                     let found = self.cache_image(name);
                     if number == 0 {
                         let (name, mirror) = (name.clone(), mirror.clone());
-                        written = Some(WrittenImage { name, mirror, before: found.clone() });
+                        // Who clears the cache may do so because the registry lost some of it.
+                        let before = found.clone().filter(|_| !self.request.clear_cache);
+                        written = Some(WrittenImage { name, mirror, before });
                     }
                     (mirror, found)
                 }
@@ -136,13 +138,13 @@ impl Session<'_> {
 
     /// Restores from the cache image, if that is what is read.
     ///
-    /// Returns whether it was.
+    /// Returns whether it was. When not all of it can be had, restoring what is kept deletes what came of it.
     pub(crate) fn restore_image(
         &self,
         world: &World,
         detected: &Detected,
         known: &Known,
-        caches: &Caches,
+        caches: &mut Caches,
     ) -> Result<bool, Failure> {
         let Some(image) = &caches.image else { return Ok(false) };
         let restore = cached::Restore {
@@ -161,11 +163,24 @@ impl Session<'_> {
             }
             CachedEvent::CacheNotFound | CachedEvent::SkippingLayers | CachedEvent::Sboms => {}
         };
-        cached::restore(&restore, &events).map_err(|e| {
+        let failed = |e| {
             Failure::new(FailureKind::Phase(Phase::Restore), "failed to restore from the cache image")
                 .because(e)
-        })?;
-        Ok(true)
+        };
+        match cached::restore(&restore, &events) {
+            Ok(()) => Ok(true),
+            Err(e @ (CachedError::Contents { .. } | CachedError::Sbom(_))) => {
+                self.stop_if_asked()?;
+                self.warn(&format!("the cache is not used: {}", chain(&failed(e))));
+                // What cannot be read is made and pushed anew, or the cache would be broken for good.
+                caches.image = None;
+                if let Some(written) = &mut caches.written {
+                    written.before = None;
+                }
+                Ok(false)
+            }
+            Err(e) => Err(failed(e)),
+        }
     }
 
     /// Pushes what is to be kept, if it goes to a registry; a failure is only a warning, since the image is there.

@@ -5,6 +5,21 @@ use cnb_testkit::registry::{Auth, Fault, Nth, Options, Registry, What};
 use crate::builds::APP;
 use crate::support::{Bench, as_each_user};
 
+/// A buildpack that trusts the metadata of its cached layers, as most do.
+const TRUSTING: &str = r#"
+for name in one two; do
+  layer="$CNB_LAYERS_DIR/$name"
+  if [ -e "$layer.toml" ]; then
+    echo "$name: as before: $(cat "$layer/made" 2>&1)"
+  else
+    echo "$name: made"
+    mkdir -p "$layer"
+    echo "content of $name" > "$layer/made"
+  fi
+  printf '[types]\ncache = true\n[metadata]\nversion = "1"\n' > "$layer.toml"
+done
+"#;
+
 /// Forgets all that builds left on this machine.
 pub(crate) fn on_another_machine(bench: &Bench) {
     fs_err::remove_dir_all(bench.path("home/builds")).expect("builds");
@@ -86,4 +101,116 @@ fn a_cache_that_cannot_be_had_is_a_warning_and_no_failure() {
         assert!(open.tags().is_empty());
         bench.assert_nothing_is_left();
     });
+}
+
+#[test]
+fn a_cache_whose_layers_cannot_be_had_is_a_warning_and_no_failure() {
+    as_each_user(|bench| {
+        let registry = Registry::start(Options::default()).expect("a registry");
+        let buildpack = bench.buildpack("test/app", APP);
+        let cache = format!("registry:{}/cache", registry.host());
+        bench.build("app", &buildpack, &["--cache", &cache]).expect(0).says("dependency: made");
+        let digest = bench.digest("app");
+        for what in [What::status(404), What::status(403), What::WrongBytes] {
+            on_another_machine(bench);
+            for layer in cached_layers(&registry, "cache") {
+                registry.inject(Fault::new(&format!("GET /v2/cache/blobs/{layer}"), Nth::All, what.clone()));
+            }
+            let done = bench.build("app", &buildpack, &["--cache", &cache]).expect(0);
+            done.says("Warning: the cache is not used").says("dependency: made");
+            assert!(registry.struck() > 0, "{what:?}");
+            assert_eq!(bench.digest("app"), digest, "{what:?}");
+            registry.heal();
+        }
+        bench.assert_nothing_is_left();
+    });
+}
+
+#[test]
+fn a_cache_that_gave_only_some_layers_leaves_nothing_behind() {
+    as_each_user(|bench| {
+        let registry = Registry::start(Options::default()).expect("a registry");
+        let buildpack = bench.buildpack("test/trusting", TRUSTING);
+        let cache = format!("registry:{}/cache", registry.host());
+        let build = || bench.build("app", &buildpack, &["--cache", &cache]).expect(0);
+        build().says("one: made").says("two: made");
+        let layers = cached_layers(&registry, "cache");
+        assert_eq!(layers.len(), 2);
+        for layer in layers {
+            on_another_machine(bench);
+            registry.inject(Fault::new(&format!("GET /v2/cache/blobs/{layer}"), Nth::All, What::status(404)));
+            build().says("Warning: the cache is not used").says("one: made").says("two: made");
+            registry.heal();
+        }
+        on_another_machine(bench);
+        build().says("one: as before: content of one").says("two: as before: content of two");
+        bench.assert_nothing_is_left();
+    });
+}
+
+#[test]
+fn a_cache_that_lost_a_layer_is_made_whole_again() {
+    as_each_user(|bench| {
+        let registry = Registry::start(Options::default()).expect("a registry");
+        let buildpack = bench.buildpack("test/app", APP);
+        let cache = format!("registry:{}/cache", registry.host());
+        let build = |more: &[&str]| {
+            let flags = [&["--cache", cache.as_str()], more].concat();
+            bench.build("app", &buildpack, &flags).expect(0)
+        };
+        build(&[]).says("dependency: made");
+        // To the client, the layers are gone until they are uploaded again.
+        let lose = || {
+            for layer in cached_layers(&registry, "cache") {
+                let on = format!("* /v2/cache/blobs/{layer}");
+                registry.inject(Fault::new(&on, Nth::All, What::status(404)));
+            }
+            registry.journal().forget();
+        };
+        let uploads = || registry.journal().lines_of("POST").len();
+
+        on_another_machine(bench);
+        lose();
+        build(&[]).says("the cache is not used").says("dependency: made").never_says("could not be written");
+        assert!(uploads() > 0, "{:?}", registry.journal().lines());
+        registry.heal();
+        on_another_machine(bench);
+        build(&[]).says("dependency: as before").never_says("is not used");
+
+        // Here the layers are, so only clearing the cache says that those of the registry are not to be trusted.
+        lose();
+        build(&["--clear-cache"]).says("dependency: made").never_says("could not be written");
+        assert!(uploads() > 0, "{:?}", registry.journal().lines());
+        registry.heal();
+        registry.assert_whole();
+        bench.assert_nothing_is_left();
+    });
+}
+
+#[test]
+fn a_fresh_machine_that_changes_nothing_uploads_no_blob() {
+    as_each_user(|bench| {
+        let registry = Registry::start(Options::default()).expect("a registry");
+        let buildpack = bench.buildpack("test/app", APP);
+        let [main, branch] =
+            ["main", "branch"].map(|tag| format!("registry:{}/cache:{tag}", registry.host()));
+        bench.build("app", &buildpack, &["--cache", &main]).expect(0).says("dependency: made");
+        for caches in [vec!["--cache", &branch, "--cache", &main], vec!["--cache", &branch]] {
+            on_another_machine(bench);
+            registry.journal().forget();
+            bench.build("app", &buildpack, &caches).expect(0).says("dependency: as before");
+            let lines: Vec<String> =
+                registry.journal().seen().iter().map(cnb_testkit::http::Seen::line).collect();
+            assert!(!lines.iter().any(|l| l.starts_with("POST") || l.starts_with("PATCH")), "{lines:?}");
+        }
+        assert_eq!(registry.tags()["cache:main"], registry.tags()["cache:branch"]);
+    });
+}
+
+/// The digests of the layers of a cache image's latest version.
+fn cached_layers(registry: &Registry, name: &str) -> Vec<String> {
+    let manifest = registry.manifest(name, "latest").expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let layers = manifest["layers"].as_array().expect("layers").iter();
+    layers.map(|layer| layer["digest"].as_str().expect("a digest").to_owned()).collect()
 }
