@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_installed_package_is_a_component() {
-        let json = lock().sbom().to_json();
+        let json = lock().sbom().to_cyclonedx();
         for purl in ["pkg:npm/%40s/a@1.2.0", "pkg:npm/%40s/a@1.0.0", "pkg:npm/typescript@5.0.0"] {
             assert!(json.contains(purl), "{json}");
         }

@@ -82,6 +82,10 @@ struct Restored {
 /// The SBOM of a layer as the layer itself keeps it, so that a reused layer still has one.
 const KEPT_SBOM: &str = "sbom.cdx.json";
 
+/// The ends of the names of SBOM files (requirement A54).
+const CYCLONEDX: &str = "cdx.json";
+const SPDX: &str = "spdx.json";
+
 impl BuildContext {
     /// Returns the directory of a layer.
     pub fn layer_path(&self, name: &str) -> PathBuf {
@@ -118,9 +122,10 @@ impl BuildContext {
         let path = self.layer_path(name);
         if self.is_reusable(name, types, metadata) {
             let layer = Layer { name: name.to_owned(), path, state: State::Reused };
-            let kept = layer.path.join(KEPT_SBOM);
-            if kept.is_file() {
-                fs_err::copy(&kept, self.sbom_path(name))?;
+            // One that cannot be read was not written by this buildpack.
+            let kept = fs_err::read(layer.path.join(KEPT_SBOM)).unwrap_or_default();
+            if let Ok(sbom) = Sbom::from_cyclonedx(&kept) {
+                self.write_layer_sbom(name, &sbom)?;
             }
             self.write_layer_toml(name, types, metadata)?;
             return Ok(layer);
@@ -129,9 +134,8 @@ impl BuildContext {
         self.remove_layer(name)?;
         fs_err::create_dir_all(&layer.path)?;
         if let Some(sbom) = fill(&layer)? {
-            let json = sbom.to_json();
-            fs_err::write(layer.path.join(KEPT_SBOM), &json)?;
-            fs_err::write(self.sbom_path(name), json)?;
+            fs_err::write(layer.path.join(KEPT_SBOM), sbom.to_cyclonedx())?;
+            self.write_layer_sbom(name, &sbom)?;
         }
         self.write_layer_toml(name, types, metadata)?;
         Ok(layer)
@@ -164,16 +168,17 @@ impl BuildContext {
     pub fn remove_layer(&self, name: &str) -> Result<(), Failure> {
         tree::remove(&self.layer_path(name))?;
         tree::remove(&self.layers_dir.join(format!("{name}.toml")))?;
-        tree::remove(&self.sbom_path(name))
+        [CYCLONEDX, SPDX].iter().try_for_each(|format| tree::remove(&self.sbom_path(name, format)))
     }
 
     /// Writes the SBOM of a layer whose contents do not come back.
     pub fn write_layer_sbom(&self, name: &str, sbom: &Sbom) -> Result<(), Failure> {
-        Ok(fs_err::write(self.sbom_path(name), sbom.to_json())?)
+        fs_err::write(self.sbom_path(name, CYCLONEDX), sbom.to_cyclonedx())?;
+        Ok(fs_err::write(self.sbom_path(name, SPDX), sbom.to_spdx(name))?)
     }
 
-    fn sbom_path(&self, name: &str) -> PathBuf {
-        self.layers_dir.join(format!("{name}.sbom.cdx.json"))
+    fn sbom_path(&self, name: &str, format: &str) -> PathBuf {
+        self.layers_dir.join(format!("{name}.sbom.{format}"))
     }
 }
 

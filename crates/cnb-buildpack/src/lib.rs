@@ -25,8 +25,11 @@
 //! ```
 //!
 //! Reading order: [`run`], [`context`], [`detection`], [`layer`], [`launch`], [`sbom`], [`command`], [`tree`],
+//! what languages share ([`wanted`] versions, [`download`], [`binding`]s, front-end [`assets`]),
 //! and [`trial`], which runs a buildpack as a platform would, for tests.
 
+pub mod assets;
+pub mod binding;
 pub mod command;
 pub mod context;
 pub mod detection;
@@ -39,9 +42,10 @@ pub mod run;
 pub mod sbom;
 pub mod tree;
 pub mod trial;
+pub mod wanted;
 
 pub use context::{BuildContext, DetectContext, Target};
-pub use detection::Detection;
+pub use detection::{Detection, Intent};
 pub use failure::Failure;
 pub use launch::Process;
 pub use run::Buildpack;

@@ -1,8 +1,10 @@
-//! What is inside a layer, as a `CycloneDX` 1.5 document (requirements A54, C64).
+//! What is inside a layer, as a `CycloneDX` 1.5 and an SPDX 2.3 document (requirements A54, C64).
 //!
 //! Neither time nor serial number is written: the same contents have the same document.
 
-use serde::Serialize;
+mod spdx;
+
+use serde::{Deserialize, Serialize};
 
 /// A list of components.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,7 +13,7 @@ pub struct Sbom {
 }
 
 /// One thing that is inside a layer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Component {
     /// `library` or `application`.
     #[serde(rename = "type")]
@@ -21,15 +23,15 @@ pub struct Component {
     /// Its version.
     pub version: String,
     /// Its package URL.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub purl: String,
     /// Its licences, each an SPDX identifier or expression.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub licenses: Vec<License>,
 }
 
 /// What kind of thing a component is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Something that starts by itself: a runtime, a server.
@@ -39,7 +41,7 @@ pub enum Kind {
 }
 
 /// A licence.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct License {
     /// An SPDX expression.
     pub expression: String,
@@ -83,8 +85,17 @@ impl FromIterator<Component> for Sbom {
 }
 
 impl Sbom {
-    /// Writes the document.
-    pub fn to_json(&self) -> String {
+    /// Reads what [`Sbom::to_cyclonedx`] wrote.
+    pub(crate) fn from_cyclonedx(json: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Document {
+            components: Vec<Component>,
+        }
+        serde_json::from_slice(json).map(|document: Document| document.components.into_iter().collect())
+    }
+
+    /// Writes the `CycloneDX` document.
+    pub fn to_cyclonedx(&self) -> String {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Document<'a> {
@@ -131,11 +142,19 @@ mod tests {
         let b = Component::new(Kind::Library, "b", "1", String::new()).license(Some("see the file, please"));
         let one: Sbom = [b.clone(), a.clone(), a.clone()].into_iter().collect();
         let other: Sbom = [a, b].into_iter().collect();
-        assert_eq!(one.to_json(), other.to_json());
-        let json: serde_json::Value = serde_json::from_str(&one.to_json()).unwrap();
+        assert_eq!(one.to_cyclonedx(), other.to_cyclonedx());
+        let json: serde_json::Value = serde_json::from_str(&one.to_cyclonedx()).unwrap();
         assert_eq!(json["specVersion"], "1.5");
         assert_eq!(json["components"][0]["licenses"][0]["expression"], "MIT");
         assert_eq!(json["components"][1].get("licenses"), None);
+    }
+
+    #[test]
+    fn a_document_is_read_back_whole() {
+        let component = Component::new(Kind::Application, "node", "20.1.0", "pkg:generic/node@20.1.0".into())
+            .license(Some("MIT"));
+        let sbom = Sbom::from_iter([component]);
+        assert_eq!(Sbom::from_cyclonedx(sbom.to_cyclonedx().as_bytes()).unwrap(), sbom);
     }
 
     #[test]

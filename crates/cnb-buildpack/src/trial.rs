@@ -113,7 +113,9 @@ impl Trial {
                 fs_err::write(&path, kept.to_string())?;
             } else {
                 tree::remove(&path)?;
-                tree::remove(&layers.join(format!("{layer}.sbom.cdx.json")))?;
+                for format in ["cdx.json", "spdx.json"] {
+                    tree::remove(&layers.join(format!("{layer}.sbom.{format}")))?;
+                }
             }
         }
         Ok(())
