@@ -183,6 +183,11 @@ fn ask_all(
                 if java {
                     set_java_home(&mut toolchains, mounts.home.as_guest());
                 }
+                for sibling in place::siblings(mounts.home.as_guest(), tool.program) {
+                    if let Place::Mounts(other) = places.judge(&sibling) {
+                        toolchains.mounts.extend(other.all);
+                    }
+                }
                 toolchains.mounts.extend(mounts.all);
             }
             Place::Private(reason) => match place::single(&home, tool.program, program) {

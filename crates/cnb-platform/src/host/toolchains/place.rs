@@ -135,6 +135,26 @@ impl Places {
     }
 }
 
+/// Lists the other versions that a version manager keeps beside one: an app may ask for one of them.
+///
+/// Such a manager keeps each in a folder named after its version, all in one folder.
+pub(super) fn siblings(home: &Path, program: &str) -> Vec<PathBuf> {
+    let is_version = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit())
+    };
+    if !is_version(home) {
+        return Vec::new();
+    }
+    let entries = home.parent().and_then(|dir| fs_err::read_dir(dir).ok()).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path != home && is_version(path) && path.join("bin").join(program).is_file())
+        .collect();
+    found.sort();
+    found
+}
+
 /// Returns the mount of one executable, for a place that must stay out; `None` when there is no such file.
 pub(super) fn single(home: &Path, name: &str, found: &Path) -> Option<ReadOnlyMount> {
     let candidates = [home.join("bin").join(name), found.to_path_buf()];

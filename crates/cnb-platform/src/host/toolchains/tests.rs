@@ -86,6 +86,22 @@ fn each_tool_says_where_it_lives_and_only_that_is_mounted() {
 }
 
 #[test]
+fn other_versions_of_the_same_manager_are_there_but_not_on_the_path() {
+    let world = World::new();
+    for version in ["3.11.7", "3.12.1", "3.13.0"] {
+        world.script(&format!("home/.pyenv/versions/{version}/bin/python3"), "");
+    }
+    fs_err::create_dir_all(world.path("home/.pyenv/versions/2.7.18")).unwrap();
+    world.script("home/.pyenv/versions/of-a-project/bin/python3", "");
+    let preferred = world.path("home/.pyenv/versions/3.11.7");
+    world.shim("python3", &format!("echo {}", preferred.display()));
+    let (found, _) = world.find();
+    let all = ["3.11.7", "3.12.1", "3.13.0"].map(|v| format!("home/.pyenv/versions/{v}"));
+    assert_eq!(world.guests(&found), all);
+    assert_eq!(found.path_dirs, [GuestPath::new(preferred.join("bin"))]);
+}
+
+#[test]
 fn answers_are_kept_until_a_tool_a_variable_or_a_place_changes() {
     let world = World::new();
     for dir in ["tools/go1", "tools/go2"] {
