@@ -7,7 +7,10 @@ pub mod source;
 pub mod targets;
 mod toolchain;
 
-use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure};
+use cnb_buildpack::detection::Version;
+use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Intent, assets};
+
+use go_mod::GoMod;
 
 /// The buildpack.
 #[derive(Clone, Copy, Debug)]
@@ -15,16 +18,30 @@ pub struct Go;
 
 impl Buildpack for Go {
     fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
-        let has = |name: &str| cx.app_dir.join(name).is_file();
-        if has("go.mod") || has("go.work") {
-            return Ok(Detection::pass());
-        }
+        let file = ["go.mod", "go.work"].into_iter().find(|name| cx.app_dir.join(name).is_file());
         // What uses the standard library alone needs no module to be built.
-        Ok(Detection::when(
-            source::has_program(&cx.app_dir)?,
-            "a `go.mod` (or `go.work`), or Go files of `package main`, in the app's folder \
-             (`go mod init <name>` makes a `go.mod`)",
-        ))
+        if file.is_none() && !source::has_program(&cx.app_dir)? {
+            return Ok(Detection::would_need(
+                "a `go.mod` (or `go.work`), or Go files of `package main`, in the app's folder \
+                 (`go mod init <name>` makes a `go.mod`)",
+            ));
+        }
+        let text = file.and_then(|f| fs_err::read_to_string(cx.app_dir.join(f)).ok()).unwrap_or_default();
+        let needs = GoMod::parse(&text).needs();
+        let version = needs.zip(file).map(|(version, file)| Version {
+            of: "go".to_owned(),
+            version: version.to_string(),
+            source: file.to_owned(),
+        });
+        let targets = cx.var("CNB_GO_TARGETS").or_else(|| cx.var("BP_GO_TARGETS")).unwrap_or("./...");
+        let intent = Intent {
+            because: file.map_or_else(|| "Go files of `package main`".to_owned(), |f| format!("a `{f}`")),
+            versions: version.into_iter().collect(),
+            commands: vec![format!("go build -trimpath {targets}")],
+            ..Intent::default()
+        };
+        let detection = Detection::intends("go", &intent)?;
+        Ok(if assets::front_end(&cx.app_dir).is_some() { detection.or_with(assets::NAME) } else { detection })
     }
 
     fn build(&self, cx: &BuildContext) -> Result<(), Failure> {

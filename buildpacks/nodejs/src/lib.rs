@@ -1,9 +1,10 @@
 //! Node.js applications with npm: the runtime, the packages, the build script, and what to start.
 //!
-//! Reading order: [`package`], [`range`], `runtime` (with `fetch`), `npm`, `modules` (with [`lock`]), [`steps`],
+//! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch`), `npm`, `modules` (with [`lock`]), [`steps`],
 //! [`start`]; the build that joins them is here.
 
 mod fetch;
+mod intent;
 pub mod lock;
 mod modules;
 mod npm;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use cnb_buildpack::context::is_on;
 use cnb_buildpack::layer::{LayerTypes, metadata};
-use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process, tree};
+use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process, assets, tree};
 
 use lock::Lock;
 use modules::{Kind, Modules};
@@ -37,25 +38,20 @@ pub(crate) const PRODUCTION: &str = "modules";
 pub(crate) const ALL: &str = "dev-modules";
 /// The layer of npm, for apps that run it when they start.
 const NPM: &str = "npm";
-/// Files that make an app without a package.json one of Node.js.
-const ALONE: &[&str] = &["server.js", "server.mjs"];
 /// The packages while building; which of them go into the image is known only after it.
 const BUILDING: LayerTypes = LayerTypes::CACHE;
 
 impl Buildpack for Nodejs {
     fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
-        let has = |name: &str| cx.app_dir.join(name).is_file();
-        if has(FILE) {
-            Package::read(&cx.app_dir)?;
-        } else if !ALONE.iter().any(|name| has(name)) || has("go.mod") {
-            return Ok(Detection::would_need(
-                "a `package.json` (or a `server.js` alone) in the app's folder",
-            ));
-        }
-        Ok(Detection::pass())
+        intent::detect(cx)
     }
 
     fn build(&self, cx: &BuildContext) -> Result<(), Failure> {
+        let folder = assets::front_end(&cx.app_dir).filter(|_| cx.provides(assets::NAME));
+        if let Some(folder) = folder {
+            cx.log.step(format!("the front-end in {} is built for the app", shown(folder)));
+        }
+        let cx = &cx.in_folder(folder.unwrap_or("."));
         let has_package = cx.app_dir.join(FILE).is_file();
         let package = if has_package { Package::read(&cx.app_dir)? } else { Package::default() };
         let installed = cx.app_dir.join(modules::DIR);
@@ -69,7 +65,7 @@ impl Buildpack for Nodejs {
             Runner::new(cx, runtime.npm_node.clone(), runtime.npm.clone(), runtime::bin(&runtime.node))?;
         let modules = Modules::of(cx, &runner, &package, &runtime)?;
         let procfile = fs_err::read_to_string(cx.app_dir.join("Procfile")).unwrap_or_default();
-        App {
+        let app = App {
             procfile: start::procfile(&procfile, &package, &scripts),
             cx,
             package: &package,
@@ -77,9 +73,14 @@ impl Buildpack for Nodejs {
             runner: &runner,
             modules: &modules,
             scripts: &scripts,
-        }
-        .build()
+        };
+        if folder.is_some() { app.build_front_end() } else { app.build() }
     }
+}
+
+/// A folder of the app as the user reads it.
+fn shown(folder: &str) -> String {
+    if folder == "." { "the app's folder".to_owned() } else { format!("`{folder}`") }
 }
 
 /// What the image starts.
@@ -129,6 +130,13 @@ impl App<'_> {
         };
         self.cx.log.step(format!("web: {}", process.command.join(" ")));
         self.cx.write_launch(vec![process.default()])
+    }
+
+    /// Builds what another language's app serves: nothing of Node.js is part of the image.
+    fn build_front_end(&self) -> Result<(), Failure> {
+        self.run_steps()?;
+        self.leave_out_server()?;
+        self.cx.write_launch(Vec::new())
     }
 
     /// Runs the scripts of the build; returns what names their result, if there are any.

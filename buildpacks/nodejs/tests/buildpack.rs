@@ -350,3 +350,36 @@ fn a_server_file_without_a_package_json_is_enough() {
     assert_eq!(run(&trial, "server.js"), "alone\n");
     assert!(!trial.layers_dir().join("modules.toml").exists());
 }
+
+#[test]
+fn the_front_end_of_another_language_is_built_and_nothing_of_node_is_in_the_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "go-web") else { return };
+    let plan: toml::Table = trial.detect().unwrap().plan.parse().unwrap();
+    assert_eq!(plan["provides"][0]["name"].as_str(), Some("web-assets"));
+    assert_eq!(plan.get("requires"), None, "an app of another language does not need it by itself");
+    assert_eq!(plan.get("or"), None, "the app itself is none of Node.js");
+    let outcome = trial.build_for(&["web-assets"]).unwrap();
+    assert!(outcome.success, "{}", outcome.output);
+    assert!(outcome.output.contains("the front-end in `web` is built for the app"), "{}", outcome.output);
+    assert_eq!(read(&trial.app_dir().join("web/dist/index.html")), "7.0.0\n");
+    assert!(!trial.app_dir().join("web/node_modules").exists());
+    assert_eq!(read(&trial.layers_dir().join("launch.toml")).trim(), "processes = []");
+    for entry in fs_err::read_dir(trial.layers_dir()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            assert!(!read(&path).contains("launch = true"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn what_a_build_would_do_is_in_the_plan() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "plain") else { return };
+    let plan: toml::Table = trial.detect().unwrap().plan.parse().unwrap();
+    let intent = &plan["requires"][0]["metadata"];
+    assert_eq!(intent["because"].as_str(), Some("a `package.json`"));
+    assert_eq!(intent["commands"][0].as_str(), Some("npm ci"));
+    assert!(intent["processes"]["web"].as_str().unwrap().starts_with("node "));
+}

@@ -5,7 +5,7 @@
 
 pub mod parse;
 
-use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process};
+use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Intent, Process};
 
 /// The buildpack.
 #[derive(Clone, Copy, Debug)]
@@ -16,10 +16,18 @@ const FILE: &str = "Procfile";
 
 impl Buildpack for Procfile {
     fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
-        Ok(Detection::when(
-            cx.app_dir.join(FILE).is_file(),
-            "a file `Procfile` with lines such as `web: ./start.sh`",
-        ))
+        let path = cx.app_dir.join(FILE);
+        if !path.is_file() {
+            return Ok(Detection::would_need("a file `Procfile` with lines such as `web: ./start.sh`"));
+        }
+        // What is wrong with the file is for the build to say, which lists all of it.
+        let entries = parse::parse(&fs_err::read(path)?).unwrap_or_default();
+        let intent = Intent {
+            because: format!("a `{FILE}`"),
+            processes: entries.into_iter().map(|entry| (entry.kind, entry.line)).collect(),
+            ..Intent::default()
+        };
+        Detection::intends("procfile", &intent)
     }
 
     fn build(&self, cx: &BuildContext) -> Result<(), Failure> {

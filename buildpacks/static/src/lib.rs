@@ -9,7 +9,7 @@ pub mod server;
 use cnb_buildpack::context::is_on;
 use cnb_buildpack::layer::{LayerTypes, metadata};
 use cnb_buildpack::sbom::{Component, Kind, Sbom};
-use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process, tree};
+use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Intent, Process, tree};
 
 /// The buildpack.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +22,19 @@ const SPA: &str = "CNB_STATIC_SPA";
 
 impl Buildpack for Static {
     fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
-        let found = root::find(&cx.app_dir, cx.var(ROOT))?;
-        Ok(Detection::when(
-            found.is_some(),
-            "an `index.html` in the app's folder or in `public/`, `dist/`, `build/`, `out/`, `_site/`, `htdocs/` or \
-             `www/` (`CNB_STATIC_ROOT` names another)",
-        ))
+        let Some(root) = root::find(&cx.app_dir, cx.var(ROOT))? else {
+            return Ok(Detection::would_need(
+                "an `index.html` in the app's folder or in `public/`, `dist/`, `build/`, `out/`, `_site/`, `htdocs/` or \
+                 `www/` (`CNB_STATIC_ROOT` names another)",
+            ));
+        };
+        let index = if root == "." { "index.html".to_owned() } else { format!("{root}/index.html") };
+        let intent = Intent {
+            because: format!("a `{index}`"),
+            processes: [("web".to_owned(), format!("{} --root {root}", server::NAME))].into(),
+            ..Intent::default()
+        };
+        Detection::intends("static", &intent)
     }
 
     fn build(&self, cx: &BuildContext) -> Result<(), Failure> {

@@ -46,6 +46,19 @@ pub struct Output {
     pub tail: String,
 }
 
+/// What a command left that the user did not see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// Whether it ended with exit code 0.
+    pub success: bool,
+    /// How it ended, in words.
+    pub status: String,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
 impl Output {
     /// Returns whether the last lines contain `text`.
     pub fn says(&self, text: &str) -> bool {
@@ -156,15 +169,26 @@ impl Command {
         }
     }
 
-    /// Runs it and returns its standard output.
-    pub fn read(&self) -> Result<String, Failure> {
+    /// Runs it without a word to the user, whatever its outcome.
+    pub fn quietly(&self) -> Result<Quiet, Failure> {
         let failed = |e: std::io::Error| Failure::new(format!("failed to run `{}`", self.shown())).because(e);
         let output = self.start().stderr(Stdio::piped()).output().map_err(failed)?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Quiet {
+            success: output.status.success(),
+            status: output.status.to_string(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        })
+    }
+
+    /// Runs it and returns its standard output.
+    pub fn read(&self) -> Result<String, Failure> {
+        let output = self.quietly()?;
+        if output.success {
+            return Ok(output.stdout);
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let lines: Vec<&str> = said.lines().filter(|l| !l.trim().is_empty()).collect();
+        let lines: Vec<&str> = output.stderr.lines().filter(|l| !l.trim().is_empty()).collect();
         let last = lines[lines.len().saturating_sub(5)..].join("\n");
         Err(Failure::new(format!("`{}` failed", self.shown())).because(output.status).because(last))
     }

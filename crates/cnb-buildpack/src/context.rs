@@ -38,7 +38,7 @@ pub struct DetectContext {
 }
 
 /// What `bin/build` knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BuildContext {
     /// The app's files: a copy, part of the image as the build leaves it.
     pub app_dir: PathBuf,
@@ -85,6 +85,18 @@ impl BuildContext {
     /// Returns a variable of the environment unless it is missing, empty or not UTF-8.
     pub fn var(&self, name: &str) -> Option<&str> {
         var(&self.env, name)
+    }
+
+    /// Returns whether this buildpack is to provide `name`.
+    pub fn provides(&self, name: &str) -> bool {
+        self.plan.iter().any(|entry| entry.name == name)
+    }
+
+    /// Returns the same build of the app in a folder of the app.
+    #[must_use]
+    pub fn in_folder(&self, folder: &str) -> Self {
+        let app_dir = if folder == "." { self.app_dir.clone() } else { self.app_dir.join(folder) };
+        Self { app_dir, ..self.clone() }
     }
 
     /// Reads what the user set for this build: the files of `<platform>/env` (requirement A67).

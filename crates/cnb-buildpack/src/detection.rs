@@ -84,6 +84,19 @@ impl Detection {
         plan.requires.iter_mut().for_each(|require| require.metadata.clone_from(&metadata));
         Ok(Self::Pass(plan))
     }
+
+    /// Requires what another buildpack may provide; where none does, the plan holds without.
+    #[must_use]
+    pub fn or_with(self, name: &str) -> Self {
+        match self {
+            Self::Pass(without) => {
+                let mut plan = without.clone().require(name);
+                plan.or.push(without);
+                Self::Pass(plan)
+            }
+            fail @ Self::Fail(_) => fail,
+        }
+    }
 }
 
 impl BuildPlan {

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Reading order: [`run`], [`context`], [`detection`], [`layer`], [`launch`], [`sbom`], [`command`], [`tree`],
-//! what languages share ([`wanted`] versions, [`download`], [`binding`]s, front-end [`assets`]),
+//! what languages share ([`wanted`] versions, [`download`], [`binding`]s, front-end [`assets`], shared [`libraries`]),
 //! and [`trial`], which runs a buildpack as a platform would, for tests.
 
 pub mod assets;
@@ -37,6 +37,7 @@ pub mod download;
 pub mod failure;
 pub mod launch;
 pub mod layer;
+pub mod libraries;
 pub mod log;
 pub mod run;
 pub mod sbom;

@@ -1,10 +1,12 @@
 //! What a buildpack tells the user: short indented lines.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Takes the lines of a buildpack's output.
+#[derive(Clone)]
 pub struct Log {
-    sink: Box<dyn Fn(&str) + Send + Sync>,
+    sink: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl fmt::Debug for Log {
@@ -16,7 +18,7 @@ impl fmt::Debug for Log {
 impl Log {
     /// Makes a log that gives each whole line to `sink`.
     pub fn new(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { sink: Box::new(sink) }
+        Self { sink: Arc::new(sink) }
     }
 
     /// Says what is being done or what was found.

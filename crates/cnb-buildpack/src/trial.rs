@@ -80,8 +80,15 @@ impl Trial {
 
     /// Runs `bin/build` with an empty Buildpack Plan.
     pub fn build(&self) -> Result<Outcome, Failure> {
+        self.build_for(&[])
+    }
+
+    /// Runs `bin/build` with a Buildpack Plan that asks for `names`.
+    pub fn build_for(&self, names: &[&str]) -> Result<Outcome, Failure> {
         let plan = self.dir.join("plan.toml");
-        fs_err::write(&plan, "")?;
+        let entries: String =
+            names.iter().flat_map(|name| ["[[entries]]\nname = \"", name, "\"\n"]).collect();
+        fs_err::write(&plan, entries)?;
         let layers = self.layers_dir();
         self.phase("build", &[("CNB_BP_PLAN_PATH", &plan), ("CNB_LAYERS_DIR", &layers)])
     }

@@ -1,0 +1,73 @@
+//! Detection: whether the app is one of Node.js, or has a front-end for one of another language; and what a build
+//! would do.
+
+use cnb_buildpack::detection::{BuildPlan, Detection, Intent, Provide, Version};
+use cnb_buildpack::{DetectContext, Failure, assets};
+
+use crate::package::{FILE, Package};
+use crate::{runtime, start, steps};
+
+/// Files that make an app without a package.json one of Node.js.
+const ALONE: &[&str] = &["server.js", "server.mjs"];
+/// Files that make an app one of another language, where package.json does not say what to start.
+const OTHERS: &[&str] = &[
+    "go.mod",
+    "Cargo.toml",
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+    "manage.py",
+    "requirements.txt",
+    "pyproject.toml",
+    "Pipfile",
+];
+
+pub(crate) fn detect(cx: &DetectContext) -> Result<Detection, Failure> {
+    let has = |name: &str| cx.app_dir.join(name).is_file();
+    let other = OTHERS.iter().find(|name| has(name));
+    let own = own(cx, other.copied())?;
+    if assets::front_end(&cx.app_dir).is_none() {
+        return Ok(own);
+    }
+    let plan =
+        BuildPlan { provides: vec![Provide { name: assets::NAME.to_owned() }], ..BuildPlan::default() };
+    let or = match own {
+        Detection::Pass(own) => vec![own],
+        Detection::Fail(_) => Vec::new(),
+    };
+    Ok(Detection::Pass(BuildPlan { or, ..plan }))
+}
+
+/// Detects an app of Node.js itself.
+fn own(cx: &DetectContext, other: Option<&str>) -> Result<Detection, Failure> {
+    let has = |name: &str| cx.app_dir.join(name).is_file();
+    let alone = ALONE.iter().find(|name| has(name)).filter(|_| other.is_none() && !has(FILE));
+    if !has(FILE) && alone.is_none() {
+        return Ok(Detection::would_need("a `package.json` (or a `server.js` alone) in the app's folder"));
+    }
+    let package = if has(FILE) { Package::read(&cx.app_dir)? } else { Package::default() };
+    let scripts = steps::scripts(&package, cx.var("CNB_NODE_BUILD"))?;
+    let script = start::script(&package, &scripts);
+    let file = start::file(&package, &cx.app_dir);
+    if let Some(other) = other.filter(|_| script.is_none() && file.is_none()) {
+        return Ok(Detection::would_need(format!("something to start in `{FILE}`, beside the `{other}`")));
+    }
+    let wish = runtime::wish(&cx.app_dir, cx.var("CNB_NODE_VERSION"), &package);
+    let mut commands = Vec::new();
+    if package.has_dependencies() {
+        commands
+            .push(if crate::lock::own(&cx.app_dir).is_some() { "npm ci" } else { "npm install" }.to_owned());
+    }
+    commands.extend(scripts.iter().map(|name| format!("npm run {name}")));
+    let line = script.map(|s| s.line).or_else(|| file.map(|f| format!("node {f}")));
+    let intent = Intent {
+        because: alone.map_or_else(|| format!("a `{FILE}`"), |name| format!("a `{name}`")),
+        versions: wish
+            .into_iter()
+            .map(|w| Version { of: "node".to_owned(), version: w.text, source: w.place.to_owned() })
+            .collect(),
+        commands,
+        processes: line.into_iter().map(|line| ("web".to_owned(), line)).collect(),
+    };
+    Detection::intends("node", &intent)
+}
