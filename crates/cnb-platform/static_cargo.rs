@@ -17,6 +17,7 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
     ("cnb-static", "buildpack-static"),
     ("cnb-nodejs", "buildpack-nodejs"),
     ("cnb-go", "buildpack-go"),
+    ("cnb-python", "buildpack-python"),
 ];
 
 /// What to build.

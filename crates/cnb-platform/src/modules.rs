@@ -20,9 +20,12 @@ use crate::parts::BundledBuildpack;
 use crate::{Failure, FailureKind};
 
 /// The groups of the embedded default builder: the language in front, `cnb/procfile` behind it if it applies.
+///
+/// In an app of another language `cnb/nodejs` builds a front-end that this one asks for.
 const DEFAULT_ORDER: &[&[(&str, bool)]] = &[
+    &[("cnb/nodejs", true), ("cnb/go", false), ("cnb/procfile", true)],
+    &[("cnb/nodejs", true), ("cnb/python", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", false), ("cnb/procfile", true)],
-    &[("cnb/go", false), ("cnb/procfile", true)],
     &[("cnb/static", false), ("cnb/procfile", true)],
     &[("cnb/procfile", false)],
 ];

@@ -295,6 +295,7 @@ fn where_nothing_matches_every_bundled_buildpack_says_what_it_wanted() {
     let wants = [
         ("cnb/nodejs", "package.json"),
         ("cnb/go", "go.mod"),
+        ("cnb/python", "requirements.txt"),
         ("cnb/static", "index.html"),
         ("cnb/procfile", "Procfile"),
     ];
