@@ -18,6 +18,7 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
     ("cnb-nodejs", "buildpack-nodejs"),
     ("cnb-go", "buildpack-go"),
     ("cnb-python", "buildpack-python"),
+    ("cnb-rust", "buildpack-rust"),
 ];
 
 /// What to build.

@@ -174,7 +174,13 @@ pub fn tool_env() -> Env {
             || name.to_ascii_lowercase().ends_with("_proxy")
             || name.to_ascii_lowercase().starts_with("npm_config_")
     };
-    std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(wanted)).collect()
+    let mut env: Env = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(wanted)).collect();
+    // Tests have a home of their own, where Cargo's settings are not.
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo").into_os_string());
+    if let Some(cargo) = std::env::var_os("CARGO_HOME").or(home) {
+        env.insert("CARGO_HOME".into(), cargo);
+    }
+    env
 }
 
 /// Returns whether a missing tool is a failure rather than a reason to skip a test.

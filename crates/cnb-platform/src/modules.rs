@@ -24,6 +24,7 @@ use crate::{Failure, FailureKind};
 /// In an app of another language `cnb/nodejs` builds a front-end that this one asks for.
 const DEFAULT_ORDER: &[&[(&str, bool)]] = &[
     &[("cnb/nodejs", true), ("cnb/go", false), ("cnb/procfile", true)],
+    &[("cnb/nodejs", true), ("cnb/rust", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", true), ("cnb/python", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", false), ("cnb/procfile", true)],
     &[("cnb/static", false), ("cnb/procfile", true)],

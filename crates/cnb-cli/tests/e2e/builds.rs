@@ -296,6 +296,7 @@ fn where_nothing_matches_every_bundled_buildpack_says_what_it_wanted() {
         ("cnb/nodejs", "package.json"),
         ("cnb/go", "go.mod"),
         ("cnb/python", "requirements.txt"),
+        ("cnb/rust", "Cargo.toml"),
         ("cnb/static", "index.html"),
         ("cnb/procfile", "Procfile"),
     ];
