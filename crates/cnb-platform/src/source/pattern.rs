@@ -92,6 +92,11 @@ impl Patterns {
         matching.max_by_key(|g| g.rank).is_some_and(|g| !g.negated)
     }
 
+    /// Returns whether a file matches whatever it is called.
+    pub(super) fn leaves_out_all(&self) -> bool {
+        self.matches(Path::new("a name that nobody gives"), true, &mut Vec::new())
+    }
+
     /// Returns whether something below a matched directory may not match.
     pub(super) fn has_negation(&self) -> bool {
         self.has_negation

@@ -71,8 +71,11 @@ impl Rules {
             Files::Unsaid => match Self::file(root, ".cnbignore", Language::Git)? {
                 Some(patterns) => (RuleSource::CnbIgnore, RuleMode::Without(patterns)),
                 None => match Self::file(root, ".dockerignore", Language::Docker)? {
-                    Some(patterns) => (RuleSource::DockerIgnore, RuleMode::Without(patterns)),
-                    None => (RuleSource::Nothing, RuleMode::All),
+                    Some(patterns) if !patterns.leaves_out_all() => {
+                        (RuleSource::DockerIgnore, RuleMode::Without(patterns))
+                    }
+                    // It lets in what was built before, for a Dockerfile that copies it; the source is none of that.
+                    Some(_) | None => (RuleSource::Nothing, RuleMode::All),
                 },
             },
         };

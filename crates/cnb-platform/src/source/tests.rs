@@ -110,6 +110,12 @@ fn the_first_rule_file_that_exists_decides() {
 }
 
 #[test]
+fn a_dockerignore_that_lets_in_only_what_was_built_before_does_not_count() {
+    let tree = [(".dockerignore", "# Quarkus\n*\n!target/*-runner\n"), ("pom.xml", "")];
+    check(&Files::Unsaid, &tree, &[".dockerignore", "pom.xml"]);
+}
+
+#[test]
 fn directories_that_do_not_enter_are_made_only_for_what_does() {
     let tree = [("src/main.c", ""), ("src/doc/x.md", ""), ("test/y.md", ""), ("z/deep/main.c", "")];
     check(
