@@ -19,6 +19,7 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
     ("cnb-go", "buildpack-go"),
     ("cnb-python", "buildpack-python"),
     ("cnb-rust", "buildpack-rust"),
+    ("cnb-java", "buildpack-java"),
 ];
 
 /// What to build.

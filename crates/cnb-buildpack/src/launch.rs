@@ -51,11 +51,28 @@ impl Process {
 impl BuildContext {
     /// Declares the processes of the image.
     pub fn write_launch(&self, processes: Vec<Process>) -> Result<(), Failure> {
+        self.write_sliced_launch(processes, Vec::new())
+    }
+
+    /// Declares the processes of the image, and which paths of the app are layers of their own (requirement A43): each
+    /// slice a list of patterns, the one that changes least first.
+    pub fn write_sliced_launch(
+        &self,
+        processes: Vec<Process>,
+        slices: Vec<Vec<String>>,
+    ) -> Result<(), Failure> {
+        #[derive(Serialize)]
+        struct Slice {
+            paths: Vec<String>,
+        }
         #[derive(Serialize)]
         struct Launch {
             processes: Vec<Process>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            slices: Vec<Slice>,
         }
-        self.write_toml("launch.toml", &Launch { processes })
+        let slices = slices.into_iter().map(|paths| Slice { paths }).collect();
+        self.write_toml("launch.toml", &Launch { processes, slices })
     }
 
     /// Declares which entries of the Buildpack Plan another buildpack has to provide instead.

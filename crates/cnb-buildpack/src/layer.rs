@@ -122,9 +122,7 @@ impl BuildContext {
         let path = self.layer_path(name);
         if self.is_reusable(name, types, metadata) {
             let layer = Layer { name: name.to_owned(), path, state: State::Reused };
-            // One that cannot be read was not written by this buildpack.
-            let kept = fs_err::read(layer.path.join(KEPT_SBOM)).unwrap_or_default();
-            if let Ok(sbom) = Sbom::from_cyclonedx(&kept) {
+            if let Some(sbom) = self.kept_sbom(name) {
                 self.write_layer_sbom(name, &sbom)?;
             }
             self.write_layer_toml(name, types, metadata)?;
@@ -175,6 +173,18 @@ impl BuildContext {
     pub fn write_layer_sbom(&self, name: &str, sbom: &Sbom) -> Result<(), Failure> {
         fs_err::write(self.sbom_path(name, CYCLONEDX), sbom.to_cyclonedx())?;
         Ok(fs_err::write(self.sbom_path(name, SPDX), sbom.to_spdx(name))?)
+    }
+
+    /// Returns the SBOM that a layer was filled with, in this build or an earlier one.
+    pub fn kept_sbom(&self, name: &str) -> Option<Sbom> {
+        // One that cannot be read was not written by this buildpack.
+        let kept = fs_err::read(self.layer_path(name).join(KEPT_SBOM)).ok()?;
+        Sbom::from_cyclonedx(&kept).ok()
+    }
+
+    /// Writes the SBOM of what the app's own folder holds.
+    pub fn write_launch_sbom(&self, sbom: &Sbom) -> Result<(), Failure> {
+        self.write_layer_sbom("launch", sbom)
     }
 
     fn sbom_path(&self, name: &str, format: &str) -> PathBuf {

@@ -25,6 +25,7 @@ use crate::{Failure, FailureKind};
 const DEFAULT_ORDER: &[&[(&str, bool)]] = &[
     &[("cnb/nodejs", true), ("cnb/go", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", true), ("cnb/rust", false), ("cnb/procfile", true)],
+    &[("cnb/nodejs", true), ("cnb/java", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", true), ("cnb/python", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", false), ("cnb/procfile", true)],
     &[("cnb/static", false), ("cnb/procfile", true)],

@@ -1,0 +1,194 @@
+//! Java applications: built by Maven or Gradle, or there as archives already, with a runtime made for them.
+//!
+//! Reading order: [`jdk`], [`tool`], [`product`] (with [`archive`]), `jre` (with `truststore`), `source`; the build that
+//! joins them is here.
+
+pub mod archive;
+pub mod jdk;
+mod jre;
+pub mod product;
+mod source;
+pub mod tool;
+mod truststore;
+
+use std::path::Path;
+
+use cnb_buildpack::context::var;
+use cnb_buildpack::detection::Version;
+use cnb_buildpack::layer::{LayerTypes, metadata};
+use cnb_buildpack::wanted;
+use cnb_buildpack::{
+    BuildContext, Buildpack, DetectContext, Detection, Failure, Intent, Process, assets, tree,
+};
+use cnb_spec::env::Env;
+
+use jdk::Jdk;
+use product::Layout;
+use tool::Tool;
+
+/// The buildpack.
+#[derive(Clone, Copy, Debug)]
+pub struct Java;
+
+/// The layer of what the build made.
+const LAYER: &str = "product";
+/// Variables that ask for a version, the first first; the second is that of Paketo.
+const VERSIONS: [&str; 2] = ["CNB_JAVA_VERSION", "BP_JVM_VERSION"];
+/// The variable that names the module to start.
+const MODULE: &str = "CNB_JAVA_MODULE";
+/// What frameworks call the port that others read from `PORT`.
+const PORTS: &str = "SERVER_PORT=${SERVER_PORT:-$PORT} QUARKUS_HTTP_PORT=${QUARKUS_HTTP_PORT:-$PORT} MICRONAUT_SERVER_PORT=${MICRONAUT_SERVER_PORT:-$PORT}";
+
+impl Buildpack for Java {
+    fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
+        let tool = Tool::of(&cx.app_dir);
+        let because = match tool {
+            Some(Tool::Maven) => "a `pom.xml`".to_owned(),
+            Some(Tool::Gradle) => "a Gradle build".to_owned(),
+            None => match prebuilt(&cx.app_dir) {
+                Some(name) => format!("`{name}`, which can be started"),
+                None => {
+                    return Ok(Detection::would_need(
+                        "a `pom.xml`, a `build.gradle`, or an executable jar in the app's folder",
+                    ));
+                }
+            },
+        };
+        let wish = jdk::wishes(&cx.app_dir, &asked(&cx.env)).into_iter().flatten().next();
+        let args = tool.map(|t| t.arguments(cx.var(t.variables()[0]), cx.var(t.variables()[1])));
+        let intent = Intent {
+            because,
+            versions: wish
+                .into_iter()
+                .map(|w| Version { of: "java".to_owned(), version: w.version, source: w.source })
+                .collect(),
+            commands: tool
+                .zip(args)
+                .map(|(t, a)| format!("{} {}", t.name(), a.join(" ")))
+                .into_iter()
+                .collect(),
+            ..Intent::default()
+        };
+        let detection = Detection::intends("java", &intent)?;
+        Ok(if assets::front_end(&cx.app_dir).is_some() { detection.or_with(assets::NAME) } else { detection })
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<(), Failure> {
+        let jdk = choose(cx)?;
+        jre::install(cx, &jdk)?;
+        let has_web = procfile_has_web(&cx.app_dir);
+        let tool = Tool::of(&cx.app_dir);
+        let layout = made(cx, tool, &jdk, has_web)?;
+        source::remove(&cx.app_dir)?;
+        if let Some(sbom) = cx.kept_sbom(LAYER) {
+            cx.write_launch_sbom(&sbom)?;
+        }
+        let files = cx.layer_path(LAYER).join("files");
+        for entry in fs_err::read_dir(&files)? {
+            let entry = entry?;
+            tree::copy(&entry.path(), &cx.app_dir.join(entry.file_name()))?;
+        }
+        if has_web {
+            return cx.write_sliced_launch(Vec::new(), layout.slices);
+        }
+        cx.log.step(format!("web: java {}", layout.arguments));
+        let line = format!("{PORTS} exec java $JAVA_OPTS {}", layout.arguments);
+        cx.write_sliced_launch(vec![Process::shell("web", &line).default()], layout.slices)
+    }
+}
+
+/// Builds the app into a layer that is not part of the image itself, unless nothing changed since the last build.
+fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, whole: bool) -> Result<Layout, Failure> {
+    let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
+    let mut key = tree::Key::default()
+        .with("format", "1")
+        .with("java", &jdk.version)
+        .with("whole", if whole { "yes" } else { "no" })
+        .with_snapshot("files", &files);
+    let variables = tool.map(Tool::variables).unwrap_or_default();
+    for name in variables.iter().filter(|n| !n.is_empty()).chain(&[MODULE, "MAVEN_OPTS", "GRADLE_OPTS"]) {
+        key = key.with(name, cx.var(name).unwrap_or_default());
+    }
+    let key = key.finish();
+    let module = cx.var(MODULE).or_else(|| tool.and_then(|t| cx.var(t.variables()[2])));
+    let restored = cx.restored_metadata(LAYER);
+    let known = restored.get("key").and_then(toml::Value::as_str) == Some(&key);
+    let kept = known.then(|| read_layout(&restored)).flatten();
+    if let Some(layout) = kept.filter(|_| cx.is_reusable(LAYER, LayerTypes::CACHE, &restored)) {
+        cx.log.step("nothing changed: what the last build made is used again");
+        cx.cached_layer(LAYER, LayerTypes::CACHE, &restored, |_| Ok(None))?;
+        return Ok(layout);
+    }
+    if let Some(tool) = tool {
+        tool.build(cx, jdk)?;
+    }
+    let product = product::find(&cx.app_dir, tool, module)?;
+    let scratch = cx.layers_dir.join(".product");
+    tree::remove(&scratch)?;
+    fs_err::create_dir_all(&scratch)?;
+    let layout = product.lay_out(&cx.app_dir, &scratch, whole)?;
+    let sbom = product.sbom()?;
+    let slices: Vec<String> = layout.slices.iter().map(|s| s.join("\n")).collect();
+    let metadata =
+        metadata(&[("key", &key), ("arguments", &layout.arguments), ("slices", &slices.join("\n\n"))]);
+    cx.cached_layer(LAYER, LayerTypes::CACHE, &metadata, |layer| {
+        tree::move_to(&scratch, &layer.path.join("files"))?;
+        Ok(Some(sbom))
+    })?;
+    Ok(layout)
+}
+
+fn read_layout(restored: &toml::Table) -> Option<Layout> {
+    let text = |name: &str| restored.get(name).and_then(toml::Value::as_str);
+    let slices = text("slices")?.split("\n\n").filter(|s| !s.is_empty());
+    Some(Layout {
+        arguments: text("arguments")?.to_owned(),
+        slices: slices.map(|s| s.lines().map(str::to_owned).collect()).collect(),
+    })
+}
+
+fn asked(env: &Env) -> [(&'static str, Option<&str>); 2] {
+    VERSIONS.map(|name| (name, var(env, name)))
+}
+
+/// The name of an archive in the app's folder that can be started.
+fn prebuilt(app: &Path) -> Option<String> {
+    match product::find(app, None, None).ok()? {
+        product::Product::Archive(archive) => Some(archive.file.file_name()?.to_string_lossy().into_owned()),
+        product::Product::Quarkus(_) => Some("quarkus-app".to_owned()),
+    }
+}
+
+fn procfile_has_web(app: &Path) -> bool {
+    let text = fs_err::read_to_string(app.join("Procfile")).unwrap_or_default();
+    text.lines().any(|l| l.trim_start().starts_with("web:"))
+}
+
+/// Chooses the development kit.
+fn choose(cx: &BuildContext) -> Result<Jdk, Failure> {
+    let wish = wanted::choose(&cx.log, "Java", jdk::wishes(&cx.app_dir, &asked(&cx.env)));
+    let number = match &wish {
+        None => None,
+        Some(wish) => Some(jdk::major(&wish.version).ok_or_else(|| {
+            Failure::new(format!("`{}` in {} is no version of Java", wish.version, wish.source))
+                .next("write a version, such as `17` or `21.0.1`")
+        })?),
+    };
+    let all = Jdk::all(&cx.env);
+    let asks = wish.as_ref().map(|w| format!(", {} asks for {}", w.source, w.version)).unwrap_or_default();
+    if let Some(found) = jdk::choose(&all, number) {
+        let is_minimum =
+            wish.as_ref().is_none_or(|w| w.source.starts_with("pom") || w.source.starts_with("build"));
+        let text = format!("Java {} (of this machine{asks})", found.version);
+        if is_minimum || number == Some(found.major) {
+            cx.log.step(text);
+        } else {
+            cx.log.warning(format!("{text}: it is the nearest one here"));
+        }
+        return Ok(found.clone());
+    }
+    let there: Vec<&str> = all.iter().map(|kit| kit.version.as_str()).collect();
+    Err(Failure::new("there is no Java development kit on this machine that is new enough")
+        .because(format!("available: {}{asks}", if there.is_empty() { "none".to_owned() } else { there.join(", ") }))
+        .next("install one (such as openjdk-21-jdk-headless), or ask for one of these with `--env CNB_JAVA_VERSION=…`"))
+}

@@ -1,0 +1,204 @@
+//! What a build made that can be started, and how it is laid out in the image.
+
+use std::path::{Path, PathBuf};
+
+use cnb_buildpack::sbom::Sbom;
+use cnb_buildpack::{Failure, tree};
+
+use crate::archive::{self, Runnable};
+use crate::tool::Tool;
+
+/// Something that can be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// Quarkus' folder with `quarkus-run.jar`.
+    Quarkus(PathBuf),
+    /// An archive with a main class.
+    Archive(Runnable),
+}
+
+/// A product in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The arguments of `java`.
+    pub arguments: String,
+    /// Paths by rate of change, the slowest first; what is in none of them changes most.
+    pub slices: Vec<Vec<String>>,
+}
+
+/// Archives that builds leave beside the one that is started.
+const BESIDE: &[&str] =
+    &["-sources.jar", "-javadoc.jar", "-tests.jar", "-test.jar", "-plain.jar", "-stubs.jar"];
+/// How deep modules lie at most.
+const DEPTH: usize = 3;
+
+/// Finds the product of a build; `module` restricts the search to a folder.
+pub fn find(app: &Path, tool: Option<Tool>, module: Option<&str>) -> Result<Product, Failure> {
+    let root = module.map_or_else(|| app.to_owned(), |m| app.join(m));
+    let mut folders = Vec::new();
+    match tool {
+        None => folders.push(root),
+        Some(tool) => outputs(&root, tool, DEPTH, &mut folders)?,
+    }
+    for folder in &folders {
+        let parent = if folder.ends_with("libs") { folder.parent().unwrap_or(folder) } else { folder };
+        if parent.join("quarkus-app/quarkus-run.jar").is_file() {
+            return Ok(Product::Quarkus(parent.join("quarkus-app")));
+        }
+    }
+    let mut found = Vec::new();
+    let mut other = Vec::new();
+    for file in archives(&folders)? {
+        match archive::runnable(&file) {
+            Some(runnable) => found.push(runnable),
+            None => other.push(file),
+        }
+    }
+    // Of several the one of Spring Boot, else the one with most in it: the others are usually parts of it.
+    found.sort_by_key(|r| (r.is_spring_boot, r.size));
+    found.pop().map(Product::Archive).ok_or_else(|| none(app, tool, &other))
+}
+
+fn none(app: &Path, tool: Option<Tool>, other: &[PathBuf]) -> Failure {
+    let failure = Failure::new("there is nothing that can be started");
+    let names: Vec<String> =
+        other.iter().map(|p| format!("`{}`", p.strip_prefix(app).unwrap_or(p).display())).collect();
+    if names.iter().any(|n| n.ends_with(".war`")) {
+        return failure
+            .because(format!("{} needs a server of its own", names.join(", ")))
+            .next("make the war executable (Spring Boot does), or package the app with an embedded server");
+    }
+    let failure = if names.is_empty() {
+        failure.because(match tool {
+            Some(tool) => format!("the build left no archive in `{}`", tool.output()),
+            None => "there is no archive in the app's folder".to_owned(),
+        })
+    } else {
+        failure.because(format!("{} has no Main-Class in its manifest", names.join(", ")))
+    };
+    failure.next("let the build make an executable jar (spring-boot-maven-plugin, maven-shade-plugin, `application` of Gradle with a fat jar), or write a `Procfile`")
+}
+
+fn outputs(dir: &Path, tool: Tool, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let own = dir.join(tool.output());
+    if own.is_dir() {
+        found.push(own);
+    }
+    if depth == 0 || !dir.is_dir() {
+        return Ok(());
+    }
+    let mut inner: Vec<PathBuf> = Vec::new();
+    for entry in fs_err::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir()
+            && !name.starts_with('.')
+            && !matches!(&*name, "src" | "target" | "build" | "node_modules")
+        {
+            inner.push(entry.path());
+        }
+    }
+    inner.sort();
+    inner.iter().try_for_each(|dir| outputs(dir, tool, depth - 1, found))
+}
+
+fn archives(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for folder in folders {
+        for entry in fs_err::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_archive = archive::has_ending(&path, &["jar", "war"]);
+            if is_archive
+                && path.is_file()
+                && !name.starts_with("original-")
+                && !BESIDE.iter().any(|b| name.ends_with(b))
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+impl Product {
+    /// Lays it out in `to`; with `whole`, archives stay archives at their own paths, as a `Procfile` names them.
+    pub(crate) fn lay_out(&self, app: &Path, to: &Path, whole: bool) -> Result<Layout, Failure> {
+        match self {
+            Self::Quarkus(folder) => {
+                tree::copy(folder, &to.join("quarkus-app"))?;
+                Ok(Layout {
+                    arguments: "-jar quarkus-app/quarkus-run.jar".to_owned(),
+                    slices: vec![
+                        vec!["quarkus-app/lib/**".to_owned()],
+                        vec!["quarkus-app/quarkus/**".to_owned()],
+                    ],
+                })
+            }
+            Self::Archive(archive) if archive.is_spring_boot && !whole => {
+                archive::explode(&archive.file, to)?;
+                Ok(Layout {
+                    arguments: format!("-cp {} {}", app.display(), archive.main_class),
+                    slices: vec![
+                        vec![
+                            "BOOT-INF/lib/**".to_owned(),
+                            "WEB-INF/lib/**".to_owned(),
+                            "WEB-INF/lib-provided/**".to_owned(),
+                        ],
+                        vec!["org/springframework/boot/loader/**".to_owned()],
+                    ],
+                })
+            }
+            Self::Archive(archive) => {
+                let inside = archive.file.strip_prefix(app).unwrap_or(&archive.file);
+                let target = to.join(inside);
+                let (from, beside) = (archive.file.parent().unwrap_or(app), target.parent().unwrap_or(to));
+                fs_err::create_dir_all(beside)?;
+                archive::settle(&archive.file, &target)?;
+                let mut libraries = Vec::new();
+                for name in &archive.class_path {
+                    let named = from.join(name);
+                    // What leads out of the build's folder is not the build's.
+                    if named.exists() && !name.contains("..") && !name.starts_with('/') {
+                        let place = beside.join(name.trim_end_matches('/'));
+                        fs_err::create_dir_all(place.parent().unwrap_or(beside))?;
+                        tree::copy(&named, &place)?;
+                        libraries.push(
+                            inside.with_file_name(name.trim_end_matches('/')).to_string_lossy().into_owned(),
+                        );
+                    }
+                }
+                let slices = if libraries.is_empty() { Vec::new() } else { vec![libraries] };
+                Ok(Layout { arguments: format!("-jar {}", inside.display()), slices })
+            }
+        }
+    }
+
+    /// Lists what is in it.
+    pub(crate) fn sbom(&self) -> Result<Sbom, Failure> {
+        let files = match self {
+            Self::Archive(archive) => {
+                let folder = archive.file.parent().unwrap_or(Path::new("/"));
+                let libraries =
+                    archive.class_path.iter().map(|name| folder.join(name)).filter(|p| p.is_file());
+                std::iter::once(archive.file.clone()).chain(libraries).collect()
+            }
+            Self::Quarkus(folder) => jars_below(&folder.join("lib"))?,
+        };
+        let of_file = |file: &PathBuf| {
+            let found = archive::components(file);
+            if found.is_empty() {
+                archive::named(&file.to_string_lossy()).into_iter().collect()
+            } else {
+                found
+            }
+        };
+        Ok(files.iter().flat_map(of_file).collect())
+    }
+}
+
+fn jars_below(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let files = tree::snapshot(dir, &|_| false)?;
+    Ok(files.into_keys().filter(|p| p.extension().is_some_and(|e| e == "jar")).map(|p| dir.join(p)).collect())
+}

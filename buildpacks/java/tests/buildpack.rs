@@ -1,0 +1,172 @@
+//! The buildpack as a platform runs it, with the Java and Maven of this machine.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cnb_buildpack::context::find_program;
+use cnb_buildpack::tree;
+use cnb_buildpack::trial::{Outcome, Trial};
+
+/// Prepares a trial with a fixture, `None` where there is no Java or Maven; in CI that is a failure.
+fn trial(dir: &Path, fixture: &str) -> Option<Trial> {
+    let env = cnb_buildpack::trial::tool_env();
+    for tool in ["javac", "mvn"] {
+        if find_program(&env, tool).is_none() {
+            assert!(!cnb_buildpack::trial::in_ci(&env), "there is no `{tool}` on the PATH");
+            eprintln!("skipped: there is no `{tool}` on the PATH");
+            return None;
+        }
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let trial = Trial::new(dir, manifest, Path::new(env!("CARGO_BIN_EXE_buildpack-java")), env).unwrap();
+    trial.use_app(&fixture_dir(fixture)).unwrap();
+    // The tests share what Maven downloads.
+    let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("maven-packages");
+    fs_err::create_dir_all(&packages).unwrap();
+    tree::link(&packages, &trial.layers_dir().join("packages")).unwrap();
+    Some(trial)
+}
+
+fn fixture_dir(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn read(path: &Path) -> String {
+    fs_err::read_to_string(path).unwrap()
+}
+
+#[track_caller]
+fn build(trial: &Trial) -> Outcome {
+    let outcome = trial.build().unwrap();
+    assert!(outcome.success, "{}", outcome.output);
+    outcome
+}
+
+/// Starts the image's web process with the runtime of the image alone.
+fn start(trial: &Trial) -> String {
+    let launch: toml::Table = read(&trial.layers_dir().join("launch.toml")).parse().unwrap();
+    let command: Vec<&str> =
+        launch["processes"][0]["command"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+    let jre = trial.layers_dir().join("jre");
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .current_dir(trial.app_dir())
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", jre.join("bin").display()))
+        .env("JAVA_TOOL_OPTIONS", read(&jre.join("env.launch/JAVA_TOOL_OPTIONS.default")))
+        .env("PORT", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "maven") else { return };
+    let plan: toml::Table = trial.detect().unwrap().plan.parse().unwrap();
+    let intent = &plan["requires"][0]["metadata"];
+    assert_eq!(intent["commands"][0].as_str(), Some("mvn -DskipTests package"));
+    assert_eq!(intent["versions"][0]["version"].as_str(), Some("11"));
+    build(&trial);
+    assert_eq!(start(&trial), "hello from a jar\n");
+    let left: Vec<_> = tree::snapshot(&trial.app_dir(), &|_| false).unwrap().into_keys().collect();
+    assert_eq!(left, [Path::new("target"), Path::new("target/hello-1.0.0.jar")]);
+    assert!(!trial.layers_dir().join("jre/bin/javac").exists());
+    let sbom = read(&trial.layers_dir().join("launch.sbom.cdx.json"));
+    assert!(sbom.contains("pkg:maven/org.example/hello@1.0.0"), "{sbom}");
+    assert!(read(&trial.layers_dir().join("jre.sbom.spdx.json")).contains("openjdk"));
+    let first = tree::hash_file(&trial.app_dir().join("target/hello-1.0.0.jar")).unwrap();
+
+    trial.restore().unwrap();
+    trial.use_app(&fixture_dir("maven")).unwrap();
+    let outcome = build(&trial);
+    assert!(!outcome.output.contains("$ "), "{}", outcome.output);
+    assert!(trial.app_dir().join("target/hello-1.0.0.jar").is_file());
+    assert!(trial.layers_dir().join("launch.sbom.cdx.json").is_file());
+
+    // Built anew from the same source it has the same bytes.
+    trial.restore().unwrap();
+    trial.use_app(&fixture_dir("maven")).unwrap();
+    fs_err::write(trial.app_dir().join("README"), "more\n").unwrap();
+    let outcome = build(&trial);
+    assert!(outcome.output.contains("$ mvn") && !outcome.output.contains("$ jlink"), "{}", outcome.output);
+    assert_eq!(tree::hash_file(&trial.app_dir().join("target/hello-1.0.0.jar")).unwrap(), first);
+}
+
+#[test]
+fn an_archive_that_is_there_already_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "none") else { return };
+    let source = fixture_dir("maven/src/main/java/hello/Main.java");
+    let classes = dir.path().join("classes");
+    let ran = |command: &mut Command| assert!(command.status().unwrap().success());
+    ran(Command::new("javac").arg("-d").arg(&classes).arg(source));
+    ran(Command::new("jar")
+        .args(["-c", "-e", "hello.Main", "-f"])
+        .arg(trial.app_dir().join("app.jar"))
+        .arg("-C")
+        .arg(&classes)
+        .arg("."));
+    assert!(trial.detect().unwrap().plan.contains("`app.jar`, which can be started"));
+    build(&trial);
+    assert_eq!(start(&trial), "hello from a jar\n");
+}
+
+#[test]
+fn a_procfile_finds_the_archive_where_it_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "maven") else { return };
+    fs_err::write(trial.app_dir().join("Procfile"), "web: java -jar target/hello-1.0.0.jar\n").unwrap();
+    build(&trial);
+    assert!(trial.app_dir().join("target/hello-1.0.0.jar").is_file());
+    assert_eq!(read(&trial.layers_dir().join("launch.toml")).trim(), "processes = []");
+}
+
+#[test]
+fn a_library_has_nothing_to_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "maven") else { return };
+    let pom = read(&trial.app_dir().join("pom.xml"));
+    let without = pom.replace("<mainClass>hello.Main</mainClass>", "");
+    fs_err::write(trial.app_dir().join("pom.xml"), without).unwrap();
+    let outcome = trial.build().unwrap();
+    assert!(!outcome.success);
+    assert!(
+        outcome.output.contains("`target/hello-1.0.0.jar` has no Main-Class in its manifest"),
+        "{}",
+        outcome.output
+    );
+}
+
+#[test]
+fn a_java_that_is_not_there_is_an_error_that_lists_those_that_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "maven") else { return };
+    trial.set("CNB_JAVA_VERSION", "99").unwrap();
+    let outcome = trial.build().unwrap();
+    assert!(!outcome.success);
+    assert!(outcome.output.contains("available: "), "{}", outcome.output);
+}
+
+#[test]
+fn source_that_does_not_compile_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "maven") else { return };
+    fs_err::write(trial.app_dir().join("src/main/java/hello/Main.java"), "class {").unwrap();
+    let outcome = trial.build().unwrap();
+    assert!(!outcome.success);
+    assert!(outcome.output.contains("the source does not compile"), "{}", outcome.output);
+}
+
+#[test]
+fn an_app_without_java_is_not_for_this_buildpack() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "none") else { return };
+    let outcome = trial.detect().unwrap();
+    assert!(!outcome.success && outcome.output.contains("would need: a `pom.xml`"), "{}", outcome.output);
+}
