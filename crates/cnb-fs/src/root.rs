@@ -74,6 +74,11 @@ impl Root {
         Ok(Self { dir: self.dir.try_clone()?, owner: self.owner })
     }
 
+    /// Returns `path` as a root of its own: nothing that is reached through it lies above.
+    pub fn below(&self, path: &GuestPath) -> Result<Self, FsError> {
+        Ok(Self { dir: self.open(path, OFlags::PATH | OFlags::DIRECTORY)?, owner: self.owner })
+    }
+
     /// Opens `path` with `flags`, resolving links within the root.
     pub fn open(&self, path: &GuestPath, flags: OFlags) -> Result<OwnedFd, FsError> {
         self.resolve(path, flags, Mode::empty()).map_err(FsError::on("open", path.as_guest()))

@@ -13,7 +13,7 @@ use cnb_spec::id::ModuleId;
 use cnb_spec::platform::cache_metadata::CacheMetadata;
 use cnb_spec::platform::group_toml::Group;
 
-use crate::extract::{ExtractError, extract};
+use crate::extract::{ExtractError, extract, extract_below};
 use crate::restore::{self, Contents, RestoreError, RestoreEvent, RestorePlan};
 
 /// A cache that layers are restored from.
@@ -104,7 +104,7 @@ impl CacheSource<'_> {
     }
 
     /// Unpacks the layer `sha`; that of a directory is verified before anything is written.
-    fn restore(&self, root: &Root, sha: &str, verify: bool) -> Result<(), Unreadable> {
+    fn restore(&self, config: &Restore<'_>, sha: &str, verify: bool) -> Result<(), Unreadable> {
         let missing = || Unusable::Missing(sha.to_owned());
         let tar: Box<dyn Read> = match self {
             Self::None | Self::Image(None) => return Err(missing().into()),
@@ -119,7 +119,10 @@ impl CacheSource<'_> {
                 image.layer(&diff_id).ok_or_else(missing)?.open_tar()?
             }
         };
-        Ok(extract(root, tar)?)
+        if config.confined {
+            return Ok(extract_below(config.root, config.layers, tar)?);
+        }
+        Ok(extract(config.root, tar)?)
     }
 }
 
@@ -140,6 +143,9 @@ pub struct Restore<'a> {
     pub cache: &'a CacheSource<'a>,
     /// Whether only `store.toml` comes back (B51).
     pub skip_layers: bool,
+    /// Whether nothing is unpacked elsewhere than below the layers directory. The Go lifecycle unpacks anywhere, and
+    /// is alone in its container.
+    pub confined: bool,
 }
 
 /// Restores metadata, contents and SBOMs of layers.
@@ -158,7 +164,7 @@ pub fn restore(config: &Restore<'_>, events: &(dyn Fn(CachedEvent) + Sync)) -> R
     let wanted = prepare(config, &plan, &metadata, events)?;
     let contents = |(id, name, sha): &(ModuleId, String, String)| {
         let layer = format!("{id}:{name}");
-        match config.cache.restore(config.root, sha, !fault::is("cache-unverified")) {
+        match config.cache.restore(config, sha, !fault::is("cache-unverified")) {
             Err(Unreadable::Unusable(reason)) => {
                 events(CachedEvent::Skipped { layer, reason: reason.to_string() });
                 Ok(())
@@ -231,7 +237,7 @@ fn sboms(
         events(CachedEvent::Sboms);
         // With layers skipped, the Go program says so and restores nothing (J15).
         if !config.skip_layers {
-            config.cache.restore(config.root, &metadata.sbom.sha, false).map_err(CachedError::Sbom)?;
+            config.cache.restore(config, &metadata.sbom.sha, false).map_err(CachedError::Sbom)?;
         }
     }
     if config.skip_layers {

@@ -17,6 +17,12 @@ use rustix::fs::{self as sys, FileType, Mode, OFlags};
 /// Why a layer could not be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
+    /// An entry lies elsewhere than layers may.
+    #[error("'{}' lies outside the layers directory", path.display())]
+    Outside {
+        /// The entry.
+        path: PathBuf,
+    },
     /// The archive is damaged.
     #[error("error extracting from archive")]
     Archive(#[source] io::Error),
@@ -46,16 +52,43 @@ pub enum ExtractError {
 /// Owners and times are not restored; a directory that exists keeps its mode, a new one gets that of its
 /// header once all is in it.
 pub fn extract(root: &Root, tar: impl Read) -> Result<(), ExtractError> {
+    unpack(root, tar, &|path| Ok(Some(path.clone())))
+}
+
+/// Unpacks a `tar` all of whose entries lie below `dir`, which is there; no link in it leads out of `dir`.
+///
+/// For archives whose makers may not write anywhere else.
+pub fn extract_below(root: &Root, dir: &GuestPath, tar: impl Read) -> Result<(), ExtractError> {
+    let inner = root.below(dir).map_err(|source| ExtractError::Entry {
+        what: "open",
+        path: dir.as_guest().to_path_buf(),
+        source,
+    })?;
+    unpack(&inner, tar, &|path| match path.as_guest().strip_prefix(dir.as_guest()) {
+        Ok(below) if !below.as_os_str().is_empty() => Ok(Some(GuestPath::new(Path::new("/").join(below)))),
+        // The directory itself and those above it are there.
+        _ if dir.as_guest().starts_with(path.as_guest()) => Ok(None),
+        _ => Err(ExtractError::Outside { path: path.as_guest().to_path_buf() }),
+    })
+}
+
+/// Unpacks `tar`; `place` says where an entry goes in `root`, if anywhere.
+fn unpack(
+    root: &Root,
+    tar: impl Read,
+    place: &dyn Fn(&GuestPath) -> Result<Option<GuestPath>, ExtractError>,
+) -> Result<(), ExtractError> {
     let mut archive = tar::Archive::new(tar);
     let mut made: Vec<(GuestPath, u32)> = Vec::new();
     let mut known: BTreeSet<GuestPath> = BTreeSet::new();
     for entry in archive.entries().map_err(ExtractError::Archive)? {
         let mut entry = entry.map_err(ExtractError::Archive)?;
-        let path = absolute(&entry.path().map_err(ExtractError::Archive)?);
+        let named = absolute(&entry.path().map_err(ExtractError::Archive)?);
+        let Some(path) = place(&named)? else { continue };
         let bits = entry.header().mode().map_err(ExtractError::Archive)?;
         let bits = bits & if fault::is("restored-mode") { 0o755 } else { 0o7777 };
         let failed = |what: &'static str| {
-            let path = path.as_guest().to_path_buf();
+            let path = named.as_guest().to_path_buf();
             move |source: FsError| ExtractError::Entry { what, path, source }
         };
         let kind = entry.header().entry_type();
@@ -80,7 +113,7 @@ pub fn extract(root: &Root, tar: impl Read) -> Result<(), ExtractError> {
             other => {
                 return Err(ExtractError::Kind {
                     kind: other.as_byte(),
-                    path: path.as_guest().to_path_buf(),
+                    path: named.as_guest().to_path_buf(),
                 });
             }
         }
@@ -204,5 +237,37 @@ mod tests {
             assert!(error.to_string().starts_with("unknown file type in tar"), "{error}");
         }
         assert!(!dir.path().join("x").exists());
+    }
+
+    #[test]
+    fn nothing_is_unpacked_elsewhere_than_below_the_directory_that_is_named() {
+        use tar::EntryType as E;
+        let (dir, root) = root();
+        fs_err::create_dir_all(dir.path().join("layers")).unwrap();
+        fs_err::create_dir_all(dir.path().join("etc")).unwrap();
+        let below = |entries: &[(tar::EntryType, &str, &str)]| {
+            let mut tar = tar::Builder::new(Vec::new());
+            for (kind, name, link) in entries {
+                entry(&mut tar, *kind, name, 0o755, link);
+            }
+            let tar = tar.into_inner().unwrap();
+            extract_below(&root, &GuestPath::new("/layers"), &tar[..]).map_err(|e| e.to_string())
+        };
+        let good = [
+            (E::Directory, "/", ""),
+            (E::Directory, "/layers", ""),
+            (E::Directory, "/layers/b/l", ""),
+            (E::Regular, "/layers/b/l/f", ""),
+            (E::Symlink, "/layers/b/l/link", "/etc"),
+        ];
+        assert_eq!(below(&good), Ok(()));
+        assert!(dir.path().join("layers/b/l/f").is_file());
+        for (outside, link) in [("/etc/x", ""), ("/layers/../etc/x", ""), ("/layersx", "")] {
+            let error = below(&[(E::Regular, outside, link)]).unwrap_err();
+            assert!(error.ends_with("lies outside the layers directory"), "{outside}: {error}");
+        }
+        // Through the link that is there by now.
+        assert!(below(&[(E::Regular, "/layers/b/l/link/x", "")]).is_err());
+        assert_eq!(fs_err::read_dir(dir.path().join("etc")).unwrap().count(), 0);
     }
 }

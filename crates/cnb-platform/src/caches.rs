@@ -155,6 +155,8 @@ impl Session<'_> {
             previous: &known.analyzed.metadata,
             cache: &CacheSource::Image(Some(image)),
             skip_layers: false,
+            // Without isolation the root is this machine's.
+            confined: true,
         };
         let events = |event: CachedEvent| match event {
             CachedEvent::Layer(event) => self.info(&event.to_string()),

@@ -1,6 +1,8 @@
 //! `cnb build --cache registry:NAME`: cached layers in an image of a registry.
 
+use cnb_testkit::layout::{Image, Layer};
 use cnb_testkit::registry::{Auth, Fault, Nth, Options, Registry, What};
+use serde_json::{Value, json};
 
 use crate::builds::APP;
 use crate::support::{Bench, as_each_user};
@@ -207,10 +209,38 @@ fn a_fresh_machine_that_changes_nothing_uploads_no_blob() {
     });
 }
 
+#[test]
+fn a_cache_image_cannot_write_elsewhere_than_into_layers() {
+    as_each_user(|bench| {
+        let registry = Registry::start(Options::default()).expect("a registry");
+        let buildpack = bench.buildpack("test/trusting", TRUSTING);
+        let mut image = Image::new(vec![Layer::Files(vec![("tmp/evil".to_owned(), "x".to_owned())])]);
+        registry.put_image("cache", "latest", &image).expect("an image");
+        let manifest = document(&registry.manifest("cache", "latest").expect("a manifest"));
+        let digest = manifest["config"]["digest"].as_str().expect("a digest");
+        let config = document(&registry.blob(digest).expect("a config"));
+        let layer = json!({"sha": config["rootfs"]["diff_ids"][0], "cache": true});
+        let label = json!({"buildpacks": [{"key": "test/trusting", "layers": {"one": layer}}]});
+        image.config = json!({"Labels": {"io.buildpacks.lifecycle.cache.metadata": label.to_string()}});
+        registry.put_image("cache", "latest", &image).expect("an image");
+        let cache = format!("registry:{}/cache", registry.host());
+        bench
+            .build("app", &buildpack, &["--cache", &cache])
+            .expect(0)
+            .says("'/tmp/evil' lies outside the layers directory")
+            .says("one: made");
+        bench.assert_nothing_is_left();
+    });
+}
+
 /// The digests of the layers of a cache image's latest version.
 fn cached_layers(registry: &Registry, name: &str) -> Vec<String> {
     let manifest = registry.manifest(name, "latest").expect("a manifest");
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let manifest = document(&manifest);
     let layers = manifest["layers"].as_array().expect("layers").iter();
     layers.map(|layer| layer["digest"].as_str().expect("a digest").to_owned()).collect()
+}
+
+fn document(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
 }

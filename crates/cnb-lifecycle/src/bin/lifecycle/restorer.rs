@@ -212,6 +212,7 @@ pub(crate) fn restore(
         previous: &analyzed.metadata,
         cache: &source,
         skip_layers: inputs.skips_layers(),
+        confined: false,
     };
     let events = |event: CachedEvent| match event {
         CachedEvent::CacheNotFound => console.log(Level::Info, "Layer cache not found"),
