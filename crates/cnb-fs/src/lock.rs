@@ -1,7 +1,8 @@
 //! Advisory locks between processes, released by the kernel when the holder ends, however it ends.
 
 use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -10,7 +11,36 @@ use crate::FsError;
 
 /// A held lock; dropping it releases it.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
+pub struct Lock(File);
+
+/// A held lock whose file goes with it, for folders that are the user's own.
+#[derive(Debug)]
+pub struct TemporaryLock {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl TemporaryLock {
+    /// Takes the lock on `path`, waiting for whoever holds it.
+    pub fn exclusive(path: &Path) -> Result<Self, FsError> {
+        loop {
+            let lock = Lock::exclusive(path, || {})?;
+            let held = lock.0.metadata().map_err(FsError::on("lock", path))?;
+            // The holder before deleted the file that this is: others may hold another one by now.
+            let named = path.symlink_metadata().ok();
+            if named.is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+                return Ok(Self { path: path.to_path_buf(), _lock: lock });
+            }
+        }
+    }
+}
+
+impl Drop for TemporaryLock {
+    fn drop(&mut self) {
+        // Before the lock goes. A file that stays is taken by the next holder.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
 
 impl Lock {
     /// Takes the lock on `path`; `waiting` is called once when another process holds it.
@@ -72,6 +102,26 @@ impl Lock {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn a_temporary_lock_excludes_others_and_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let inside = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let _lock = TemporaryLock::exclusive(&path).unwrap();
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(!path.exists());
+    }
 
     #[test]
     fn the_second_holder_says_that_it_waits_and_then_gets_the_lock() {

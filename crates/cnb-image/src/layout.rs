@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use cnb_fs::lock::Lock;
+use cnb_fs::lock::TemporaryLock;
 use cnb_fs::{HostPath, atomic, toml_file};
 use cnb_spec::oci::{Descriptor, Index, Platform};
 use serde::Serialize;
@@ -165,8 +165,8 @@ impl Layout {
         choose(self.dir(), &index, name, platform, &read, &locate)
     }
 
-    fn lock(&self) -> Result<Lock, ImageError> {
-        Ok(Lock::exclusive(&self.dir().join(".lock"), || {})?)
+    fn lock(&self) -> Result<TemporaryLock, ImageError> {
+        Ok(TemporaryLock::exclusive(&self.dir().join(".lock"))?)
     }
 }
 

@@ -66,6 +66,21 @@ fn what_is_written_to_a_layout_is_read_back() {
 }
 
 #[test]
+fn a_layout_holds_nothing_that_is_only_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::open(&host(dir.path(), "blobs")).unwrap();
+    let out = host(dir.path(), "out");
+    let image = image(&blobs, Family::Oci, "amd64", &["a"]);
+    Destination::Layout { dir: out.clone(), tag: None }.write(&image, &[name("app")]).unwrap();
+    let mut names: Vec<_> = fs_err::read_dir(out.as_path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["blobs", "index.json", "oci-layout"]);
+}
+
+#[test]
 fn the_image_for_the_platform_is_chosen() {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::create(&host(dir.path(), "l")).unwrap();
