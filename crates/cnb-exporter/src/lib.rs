@@ -286,6 +286,8 @@ pub fn export(config: &Export<'_>, events: &dyn Fn(Event)) -> Result<Exported, E
     } else {
         Image::assemble(family, image_config, all)?
     };
+    // Go's image library changes the base's manifest rather than write a new one.
+    let image = image.with_annotations(config.run_image.manifest().annotations.clone())?;
     let build_bom = if config.platform_api.has_legacy_sbom_file() {
         Vec::new()
     } else {

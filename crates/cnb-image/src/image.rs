@@ -208,12 +208,21 @@ impl Image {
         if self.family == family {
             return Ok(self.clone());
         }
-        Self::with_manifest(family, self.config.clone(), self.config_bytes.clone(), self.layers.clone())
+        Self::with_manifest(family, self.config.clone(), self.config_bytes.clone(), self.layers.clone())?
+            .with_annotations(self.manifest.annotations.clone())
     }
 
     /// Returns the same image with other blobs for its layers, in the same order: another manifest, the same image ID.
     pub fn with_layers(&self, layers: Vec<ImageLayer>) -> Result<Self, ImageError> {
-        Self::with_manifest(self.family, self.config.clone(), self.config_bytes.clone(), layers)
+        Self::with_manifest(self.family, self.config.clone(), self.config_bytes.clone(), layers)?
+            .with_annotations(self.manifest.annotations.clone())
+    }
+
+    /// Returns the same image with `annotations` in its manifest: another manifest, the same image ID.
+    pub fn with_annotations(mut self, annotations: BTreeMap<String, String>) -> Result<Self, ImageError> {
+        self.manifest.annotations = annotations;
+        self.manifest_bytes = to_bytes("manifest", &self.manifest)?;
+        Ok(self)
     }
 
     /// Makes the manifest for a config that is there already.

@@ -81,6 +81,20 @@ fn a_layout_holds_nothing_that_is_only_ours() {
 }
 
 #[test]
+fn annotations_stay_with_the_image_in_another_family_and_with_other_blobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::open(&host(dir.path(), "blobs")).unwrap();
+    let plain = image(&blobs, Family::Docker, "amd64", &["a"]);
+    let annotations: std::collections::BTreeMap<_, _> = [("vendor".to_owned(), "me".to_owned())].into();
+    let image = plain.clone().with_annotations(annotations.clone()).unwrap();
+    assert_eq!(image.id(), plain.id());
+    assert_ne!(image.digest(), plain.digest());
+    for other in [image.in_family(Family::Oci), image.with_layers(image.layers().to_vec())] {
+        assert_eq!(other.unwrap().manifest().annotations, annotations);
+    }
+}
+
+#[test]
 fn the_image_for_the_platform_is_chosen() {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::create(&host(dir.path(), "l")).unwrap();
