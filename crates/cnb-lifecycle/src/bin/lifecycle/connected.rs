@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cnb_daemon::{Address, Engine, Lookup};
+use cnb_daemon::{Address, Engine, EngineError, Lookup};
 use cnb_fs::{GuestPath, HostPath, Owner, Root};
 use cnb_lifecycle::images::Images;
 use cnb_registry::{Credentials, Registry, Settings};
@@ -68,9 +68,14 @@ impl<'a> Connected<'a> {
         let registry = client(inputs, env, credentials, Some(console))
             .map_err(Failure::file("initialize registry client"))?;
         let lookup = Lookup::new(|host| cnb_registry::lookup(&cnb_registry::Names::default(), host));
-        let engine = inputs
-            .switch("daemon")
-            .then(|| Address::docker(env).and_then(|address| Engine::connect_with(&address, lookup)));
+        let connect = || Address::docker(env).and_then(|address| Engine::connect_with(&address, lookup));
+        let engine = match inputs.switch("daemon").then(connect) {
+            // As in the Go lifecycle, a socket that may not be opened is noticed at once, one that is not there later.
+            Some(Err(error @ EngineError::Denied { .. })) => {
+                return Err(Failure::file("initialize docker client")(error));
+            }
+            engine => engine,
+        };
         let owner = inputs.owner()?;
         privileges::ensure_owner(owner, dirs)?;
         privileges::run_as(owner)?;
