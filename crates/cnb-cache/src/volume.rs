@@ -12,7 +12,6 @@ use cnb_fs::{FsError, HostPath, atomic};
 use cnb_image::{LayerError, LayerSource, write_tar};
 use cnb_spec::digest::DiffId;
 use cnb_spec::platform::cache_metadata::{CACHE_METADATA, CacheMetadata};
-use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 /// The most bytes of a metadata file: 64 MiB, far above what any group of buildpacks writes.
@@ -78,7 +77,7 @@ impl Volume {
     /// Opens the cache in `dir`, which must be there; what an interrupted build left is wiped.
     pub fn open(dir: &HostPath) -> Result<Self, VolumeError> {
         let path = dir.as_path();
-        fs::metadata(path).map_err(FsError::on("look at", path))?;
+        std::fs::metadata(path).map_err(FsError::on("look at", path))?;
         let volume = Self { dir: dir.clone() };
         let prepare = |what, path: PathBuf, result: Result<(), FsError>| {
             result.map_err(|source| VolumeError::Prepare { what, path, source })
@@ -253,6 +252,7 @@ mod tests {
     use super::*;
     use cnb_fs::Owner;
     use cnb_image::Entry;
+    use fs_err as fs;
 
     fn cache() -> (tempfile::TempDir, HostPath) {
         let dir = tempfile::tempdir().unwrap();
@@ -322,8 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_directory_is_an_error() {
+    fn a_missing_directory_is_an_error_that_names_it_once() {
         let (_guard, dir) = cache();
-        assert!(Volume::open(&dir.join("none")).unwrap_err().to_string().contains("none"));
+        let error = Volume::open(&dir.join("none")).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        let message = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        assert_eq!(message.matches("/none").count(), 1, "{message}");
     }
 }

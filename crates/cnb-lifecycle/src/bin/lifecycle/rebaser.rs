@@ -35,7 +35,10 @@ pub(crate) fn run(inputs: &Inputs, env: &Env, console: &Console) -> Result<(), F
     let run_image = retry::open(console, || connected.images.look(&connected.names.run_image))
         .map_err(Failure::file("access run image"))?;
     let Looked { image: Some(new), reference, .. } = &run_image else {
-        return Err(Failure::RunImage("failed to access run image".to_owned()));
+        return Err(Failure::RunImage(format!(
+            "failed to access run image: there is no image `{}`",
+            connected.names.run_image
+        )));
     };
     let timer = Timer::start(console, "Rebaser");
     let config = Rebase {
