@@ -29,6 +29,10 @@ use self::static_cargo::{PARTS, StaticBuild};
 /// The version of everything in this workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The version of the Go lifecycle that a platform may take this one for (ADR 15): platforms decide by the version
+/// in the descriptor what they can ask for.
+const STANDS_FOR: &str = "0.21.17";
+
 /// The names under which the lifecycle is started, one a phase.
 const PHASES: &[&str] =
     &["analyzer", "builder", "creator", "detector", "exporter", "extender", "rebaser", "restorer"];
@@ -142,7 +146,7 @@ pub fn lifecycle(root: &Path, options: &Options) -> Result<Package, PackageError
 
     let mut entries = BTreeMap::from([(
         "lifecycle.toml".to_owned(),
-        Content::File(LifecycleDescriptor::of_this_implementation(VERSION).to_toml()?.into_bytes()),
+        Content::File(LifecycleDescriptor::of_this_implementation(STANDS_FOR).to_toml()?.into_bytes()),
     )]);
     for phase in PHASES {
         entries.insert(format!("lifecycle/{phase}"), Content::Link("lifecycle"));
@@ -229,11 +233,11 @@ mod tests {
     #[test]
     fn the_documentation_shows_the_labels_and_names_of_this_version() {
         let text = fs_err::read_to_string(crate::workspace_root().join("docs/lifecycle.md")).unwrap();
-        let descriptor = LifecycleDescriptor::of_this_implementation(VERSION);
+        let descriptor = LifecycleDescriptor::of_this_implementation(STANDS_FOR);
         let apis = serde_json::to_string(&descriptor.apis).unwrap();
         for shown in [
             format!("LABEL io.buildpacks.lifecycle.apis='{apis}'\n"),
-            format!("LABEL io.buildpacks.lifecycle.version=\"{VERSION}\"\n"),
+            format!("LABEL io.buildpacks.lifecycle.version=\"{STANDS_FOR}\"\n"),
             format!("uri = \"./{}\"\n", archive_name("x86_64-unknown-linux-gnu").unwrap()),
         ] {
             assert!(text.contains(&shown), "{shown}");
