@@ -3,6 +3,8 @@
 //! They run in places that have nothing beside them, so they are linked statically: with musl where that
 //! target is installed, with glibc otherwise. A second cargo builds them in a directory of its own below the
 //! target directory, once for all profiles.
+//!
+//! A build script reports by panicking: cargo shows what it says, and the build ends there.
 
 mod static_cargo;
 
