@@ -27,6 +27,8 @@ pub struct Case {
     pub clauses: Vec<String>,
     /// Whether only root can run it, since it reads host files that others may not read.
     pub root: bool,
+    /// Whether it is about a platform: its steps start the command under test by its name.
+    pub platform: bool,
     /// The environment of every step.
     pub env: BTreeMap<String, String>,
     /// Images to push first: the reference within the registry, and the folder with the OCI layout.
@@ -119,7 +121,7 @@ impl Case {
 
     /// Returns whether the case may need a registry: unless nothing in it hints at one.
     pub fn needs_registry(&self) -> bool {
-        if !self.push.is_empty() || !self.image.is_empty() {
+        if !self.push.is_empty() || !self.image.is_empty() || self.platform {
             return true;
         }
         let scripts = self.setup.iter().map(String::as_str);
@@ -146,6 +148,8 @@ struct RawCase {
     clauses: Vec<String>,
     #[serde(default)]
     root: bool,
+    #[serde(default)]
+    platform: bool,
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
@@ -190,6 +194,7 @@ impl RawCase {
             requirements: self.requirements,
             clauses: self.clauses,
             root: self.root,
+            platform: self.platform,
             env: self.env,
             push: self.push,
             setup: self.setup,

@@ -19,10 +19,11 @@ use crate::toml_values::Masks;
 
 /// How the command is used, but for its name.
 pub const USAGE: &str =
-    "--lifecycle DIR [--launcher FILE] [--json FILE] [--html FILE] [-j N] [-v] [--record] [CASE…]
+    "--lifecycle DIR [--launcher FILE] [--platform FILE] [--json FILE] [--html FILE] [-j N] [-v] [--record] [CASE…]
 
   --lifecycle DIR  the folder with `lifecycle`, or with one program or link per phase
   --launcher FILE  the launcher; without one, cases that start it are skipped
+  --platform FILE  the command `cnb`; without one, cases about a platform are skipped
   --json FILE      write what came of each case and clause, for programs
   --html FILE      write the same for readers, as one page
   -j N             run N cases at a time (as many as there are processors)
@@ -38,6 +39,8 @@ pub struct Request {
     pub lifecycle: PathBuf,
     /// The launcher under test.
     pub launcher: Option<PathBuf>,
+    /// The command of the platform under test.
+    pub platform: Option<PathBuf>,
     /// Where to write the report for programs.
     pub json: Option<PathBuf>,
     /// Where to write the report for readers.
@@ -62,6 +65,7 @@ impl Request {
         Self {
             lifecycle,
             launcher: None,
+            platform: None,
             json: None,
             html: None,
             jobs: None,
@@ -151,6 +155,7 @@ pub fn parse(args: &[String]) -> Result<Request, SpecError> {
         match arg.as_str() {
             "--lifecycle" => lifecycle = Some(PathBuf::from(value()?)),
             "--launcher" => request.launcher = Some(value()?.into()),
+            "--platform" => request.platform = Some(value()?.into()),
             "--json" => request.json = Some(value()?.into()),
             "--html" => request.html = Some(value()?.into()),
             "-j" => {
@@ -263,6 +268,7 @@ fn prepare(request: &Request, suite: &Path, again: &Reentry) -> Result<Prepared,
     fs::copy(&again.program, &program)?;
     let again = Reentry { program, args: again.args.clone() };
     let sandbox = Sandbox::new(suite, &request.lifecycle, request.launcher.as_deref(), again)?;
+    let sandbox = sandbox.with_platform(request.platform.as_deref())?;
     let sandbox = request.env.iter().fold(sandbox, |sandbox, (name, value)| sandbox.with_env(name, value));
     let jobs = match request.jobs {
         Some(jobs) => jobs,
@@ -289,12 +295,13 @@ fn check(request: &Request) -> Result<(), SpecError> {
             )));
         }
     }
-    match &request.launcher {
-        Some(file) if !file.is_file() => {
-            Err(SpecError::NotThere(format!("`{}` is no launcher: there is no such file", file.display())))
+    for (what, file) in [("launcher", &request.launcher), ("platform", &request.platform)] {
+        if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
+            let file = file.display();
+            return Err(SpecError::NotThere(format!("`{file}` is no {what}: there is no such file")));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 fn tell(entry: &Entry, outcome: &Outcome, verbose: bool, say: &(dyn Fn(&str) + Sync)) {

@@ -18,6 +18,12 @@ pub const LIFECYCLE: &str = "/lifecycle";
 /// The launcher under test.
 pub const LAUNCHER: &str = "/real-launcher";
 
+/// The command of the platform under test.
+pub const PLATFORM: &str = "/real-platform";
+
+/// The name by which cases start that command.
+pub const PLATFORM_NAME: &str = "cnb";
+
 /// Where the inside leaves what is to be compared.
 pub const OUT: &str = "/out";
 

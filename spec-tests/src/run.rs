@@ -71,6 +71,9 @@ pub fn one(entry: &Entry, sandbox: &Sandbox, masks: &Masks, mode: Mode) -> std::
     if entry.case.starts_launcher() && !sandbox.has_launcher() {
         return Ok(Outcome::Skipped("needs --launcher".to_owned()));
     }
+    if entry.case.platform && !sandbox.has_platform() {
+        return Ok(Outcome::Skipped("needs --platform".to_owned()));
+    }
     if entry.case.root && !sandbox.is_roots() {
         return Ok(Outcome::Skipped("needs root".to_owned()));
     }

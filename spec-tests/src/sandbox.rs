@@ -24,6 +24,8 @@ pub struct Sandbox {
     lifecycle: PathBuf,
     /// The launcher under test.
     launcher: Option<PathBuf>,
+    /// The command of the platform under test.
+    platform: Option<PathBuf>,
     /// This program, and the arguments that make it work inside.
     harness: Reentry,
     /// How user ids other than our own are had.
@@ -91,6 +93,7 @@ impl Sandbox {
             base: fs::canonicalize(suite.join("base"))?,
             lifecycle: fs::canonicalize(lifecycle)?,
             launcher: launcher.map(fs::canonicalize).transpose()?,
+            platform: None,
             harness,
             accounts: Accounts::of_this_process()?,
             env: BTreeMap::new(),
@@ -102,6 +105,20 @@ impl Sandbox {
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Puts the command of a platform to the cases that are about one.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn with_platform(mut self, command: Option<&Path>) -> std::io::Result<Self> {
+        self.platform = command.map(fs::canonicalize).transpose()?;
+        Ok(self)
+    }
+
+    /// Returns whether there is a platform under test.
+    pub fn has_platform(&self) -> bool {
+        self.platform.is_some()
     }
 
     /// Returns whether there is a launcher under test.
@@ -191,6 +208,9 @@ impl Sandbox {
         args.mount("--ro-bind", &self.lifecycle, room::LIFECYCLE);
         if let Some(launcher) = &self.launcher {
             args.mount("--ro-bind", launcher, room::LAUNCHER);
+        }
+        if let Some(platform) = &self.platform {
+            args.mount("--ro-bind", platform, room::PLATFORM);
         }
         args.mount("--bind", out, room::OUT);
         args.flags(&["--setenv", "PATH", room::PATH, room::HARNESS]);

@@ -248,13 +248,32 @@ fn what_cannot_be_run_is_a_failure_with_a_reason() {
     world.put("cases/a/step/case.toml", "title = 'a'\n[[step]]\nrun = ['/no/such/program']\n");
     world.put("cases/a/push/case.toml", "title = 'a'\npush = { x = 'none' }\n[[step]]\nsh = ''\n");
     world.put("cases/a/launcher/case.toml", "title = 'a'\n[[step]]\nrun = ['launcher']\n");
+    world.put("cases/a/platform/case.toml", "title = 'a'\nplatform = true\n[[step]]\nrun = ['cnb']\n");
     let says = [
         "FAIL a/set-up\n    did not run: the set-up failed: exit status: 3: why\n",
         "FAIL a/step\n    did not run: step 1: `/no/such/program` could not be run: No such file or directory",
         "FAIL a/push\n    did not run: failed to push `x`",
         "skip a/launcher: needs --launcher",
+        "skip a/platform: needs --platform",
     ];
-    world.check("0 passed, 3 failed, 1 skipped", &says);
+    world.check("0 passed, 3 failed, 2 skipped", &says);
+}
+
+#[test]
+fn the_command_of_the_platform_is_found_by_its_name_and_is_not_that_beside_the_lifecycle() {
+    let Some(world) = World::new() else { return };
+    let case = "title = 'a'\nplatform = true\n[[step]]\nrun = ['cnb', 'x']\nstdout = \"the platform x\\n\"\n\
+                [[step]]\nsh = 'cnb y'\nstdout = \"the platform y\\n\"\n";
+    world.put("cases/a/platform/case.toml", case);
+    let program = |name: &str, says: &str| {
+        let file = world.dir.path().join(name);
+        fs::write(&file, format!("#!/bin/sh\necho {says} $1\n")).unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        file
+    };
+    program("lifecycle/cnb", "another");
+    let platform = Some(program("the-platform", "the platform"));
+    world.check_request(&Request { platform, ..world.request() }, "1 passed, 0 failed, 0 skipped", &[]);
 }
 
 #[test]

@@ -77,10 +77,10 @@ pub fn run(root: &Path, around: &Surroundings, say: &(dyn Fn(&str) + Sync)) -> R
         execute(root, &step, say)?;
     }
     let package = package(root, around, say)?;
-    try_package(root, around, &package, say)?;
+    let platform = root.join("target/release/cnb");
+    try_package(root, around, &package, &platform, say)?;
     let start = Instant::now();
-    let count = crate::examples::run_all(root, &root.join("target/release/cnb"), &[], say)
-        .map_err(|e| format!("examples: {e}"))?;
+    let count = crate::examples::run_all(root, &platform, &[], say).map_err(|e| format!("examples: {e}"))?;
     say(&format!("==> examples: {count} commands passed in {} s", start.elapsed().as_secs()));
     let left: Vec<String> = self::mounts().difference(&mounts).cloned().collect();
     if left.is_empty() { Ok(()) } else { Err(format!("mounts were left behind: {}", left.join(", "))) }
@@ -100,12 +100,13 @@ fn package(root: &Path, around: &Surroundings, say: &(dyn Fn(&str) + Sync)) -> R
     Ok(package)
 }
 
-/// Runs what is packaged: in an image without anything else, and against the specification. A second, dynamic
-/// lifecycle would be one that nobody is given.
+/// Runs what is packaged: in an image without anything else, and, with the command `platform`, against the
+/// specification. A second, dynamic lifecycle would be one that nobody is given.
 fn try_package(
     root: &Path,
     around: &Surroundings,
     package: &Package,
+    platform: &Path,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(), String> {
     let missing = missing(around, &["bwrap", "docker-registry", "python3"]);
@@ -122,7 +123,7 @@ fn try_package(
     say("==> specification cases");
     let start = Instant::now();
     let text = |text: &str| say(text.trim_end_matches('\n'));
-    let summary = crate::spec::own(&package.lifecycle_dir, &package.launcher, &text)
+    let summary = crate::spec::own(&package.lifecycle_dir, &package.launcher, platform, &text)
         .map_err(|e| format!("specification cases: {e}"))?;
     if summary.failed > 0 || (around.ci && summary.skipped > 0) {
         return Err(format!("specification cases: {summary}"));

@@ -69,14 +69,20 @@ pub enum OwnError {
     Spec(#[from] cli::SpecError),
 }
 
-/// Puts our own lifecycle in the folder `lifecycle`, and our launcher, to all cases: it must pass those that are
-/// not pending, and fail those that are.
+/// Puts our own lifecycle in the folder `lifecycle`, our launcher and our platform to all cases: they must pass those
+/// that are not pending, and fail those that are.
 ///
 /// # Errors
 /// If the cases cannot be run; cases that come out otherwise are counted.
-pub fn own(lifecycle: &Path, launcher: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Summary, OwnError> {
+pub fn own(
+    lifecycle: &Path,
+    launcher: &Path,
+    platform: &Path,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Summary, OwnError> {
     let request = cli::Request {
         launcher: Some(launcher.to_owned()),
+        platform: Some(platform.to_owned()),
         pending: Pending::read(cli::suite())?,
         ..cli::Request::new(lifecycle.to_owned())
     };

@@ -112,9 +112,13 @@ fn lay_out() -> std::io::Result<()> {
     let under_test = Path::new(room::LIFECYCLE);
     for entry in fs::read_dir(under_test)? {
         let name = entry?.file_name();
-        if name != "launcher" {
+        if name != "launcher" && name != room::PLATFORM_NAME {
             fs::os::unix::fs::symlink(under_test.join(&name), at.join(&name))?;
         }
+    }
+    // On the `PATH` of every step.
+    if Path::new(room::PLATFORM).exists() {
+        fs::os::unix::fs::symlink(room::PLATFORM, at.join(room::PLATFORM_NAME))?;
     }
     for phase in PHASES.iter().map(|phase| at.join(phase)) {
         if !phase.is_symlink() {

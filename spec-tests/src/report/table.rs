@@ -75,10 +75,11 @@ pub fn coverage(document: Option<Document>, section: &Section<'_>) -> String {
     let title = document.map_or("All specifications", Document::title);
     let (musts, own) = (section.musts, section.own_musts);
     format!(
-        "{title}: {} of {} MUSTs have a case ({}); of those that bind the lifecycle, {} of {} ({})",
+        "{title}: {} of {} MUSTs have a case ({}), {} passed here; of those that bind the lifecycle, {} of {} ({})",
         musts.covered,
         musts.clauses,
         percent(musts),
+        musts.passed,
         own.covered,
         own.clauses,
         percent(own)
@@ -112,7 +113,10 @@ mod tests {
                 "",
             ]
         );
-        assert!(table.contains("All specifications: 2 of 3 MUSTs have a case (66.7 %)"), "{table}");
+        assert!(
+            table.contains("All specifications: 2 of 3 MUSTs have a case (66.7 %), 1 passed here; "),
+            "{table}"
+        );
         assert_eq!(squeezed[11], "all specifications 4 3 1 1 1 1 3 66.7 % 2 100.0 %");
     }
 
