@@ -140,7 +140,14 @@ impl Session<'_> {
     fn modules(&self, project: &Project, parts: &Parts, work: &WorkDir) -> Result<Modules, Failure> {
         let scratch = work.unpacked();
         let find = |named: &[String], base: &Path, sub: &str| {
-            modules::find(named, base, &parts.buildpacks, &scratch.join(sub))
+            let found = modules::find(named, base, &parts.buildpacks, &scratch.join(sub))?;
+            for (module, violation) in found.iter().flat_map(|f| f.violations.iter().map(move |v| (f, v))) {
+                self.warn(&format!(
+                    "the buildpack {}@{} is not as specified: {violation}",
+                    module.id, module.version
+                ));
+            }
+            Ok(found)
         };
         let descriptor = &project.descriptor;
         let named = |list, sub: &str| project.named(list, &self.request.exec_env, &scratch.join(sub));

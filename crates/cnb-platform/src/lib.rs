@@ -34,6 +34,7 @@ mod images;
 mod inspect;
 mod modules;
 mod mountable;
+mod packages;
 mod parts;
 mod places;
 mod platform;

@@ -3,13 +3,9 @@
 //! `--buildpack` and `project.toml` name a directory, a tarball, a `.cnb` file, or `id[@version]` of a
 //! bundled buildpack; without either, the default order is tried (requirements F11, G5, G6).
 
-use std::fs::{self, File};
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use cnb_fs::{FsError, HostPath, atomic, toml_file};
-use cnb_image::archive;
-use cnb_image::unpack::{self, Limits};
+use cnb_fs::{HostPath, toml_file};
 use cnb_spec::buildpack::buildpack_toml::BuildpackDescriptor;
 use cnb_spec::exec_env::ExecEnvs;
 use cnb_spec::id::ModuleId;
@@ -17,7 +13,7 @@ use cnb_spec::platform::order_toml::{OrderEntry, OrderFile, OrderGroup};
 
 use crate::guest::MountedBuildpack;
 use crate::parts::BundledBuildpack;
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, packages};
 
 /// The groups of the embedded default builder: the language in front, `cnb/procfile` behind it if it applies.
 ///
@@ -32,15 +28,15 @@ const DEFAULT_ORDER: &[&[(&str, bool)]] = &[
     &[("cnb/procfile", false)],
 ];
 
-/// The most bytes that a packaged buildpack may have, unpacked: 4 GiB.
-const PACKAGE_LIMITS: Limits = Limits { bytes: 4 << 30, entries: 1_000_000 };
-
 /// A buildpack that was found.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub id: ModuleId,
     pub version: String,
     pub host: HostPath,
+    pub descriptor: BuildpackDescriptor,
+    /// What its specification forbids of it, or of its package.
+    pub violations: Vec<String>,
     /// Whether the user asked for it; the others of a package are there for those.
     pub named: bool,
 }
@@ -94,7 +90,7 @@ fn find_one(
         return Ok(vec![read_descriptor(&HostPath::absolute(&path))?]);
     }
     if path.is_file() {
-        return unpack_file(&path, scratch);
+        return packages::unpack(&path, scratch);
     }
     let (id, version) = text.split_once('@').unwrap_or((text, ""));
     let of_bundled = bundled.iter().find(|b| {
@@ -122,7 +118,7 @@ fn find_one(
     })
 }
 
-fn read_descriptor(dir: &HostPath) -> Result<Found, Failure> {
+pub(crate) fn read_descriptor(dir: &HostPath) -> Result<Found, Failure> {
     let path = dir.join("buildpack.toml");
     let bad = |e: toml_file::TomlFileError| {
         let missing = e.is_not_found();
@@ -138,118 +134,8 @@ fn read_descriptor(dir: &HostPath) -> Result<Found, Failure> {
     if id.is_reserved() || matches!(version.as_str(), "" | "." | "..") || version.contains('/') {
         return Err(named(if id.is_reserved() { "id" } else { "version" }));
     }
-    Ok(Found { id, version, host: dir.clone(), named: true })
-}
-
-/// Unpacks a `.cnb` file or a tarball, compressed or not.
-fn unpack_file(path: &Path, scratch: &HostPath) -> Result<Vec<Found>, Failure> {
-    let bad =
-        || Failure::new(FailureKind::Request, format!("failed to unpack the buildpack `{}`", path.display()));
-    fs::create_dir_all(scratch.as_path())
-        .map_err(|e| bad().because(FsError::on("create", scratch.as_path())(e)))?;
-    let host = HostPath::absolute(path);
-    if let Ok(image) = archive::read_oci(&host, None, None) {
-        for (number, layer) in image.layers().iter().enumerate() {
-            let dir = scratch.join(format!("layer-{number}"));
-            unpack::unpack(layer, &dir, PACKAGE_LIMITS, None).map_err(|e| bad().because(e))?;
-        }
-        let dirs = packaged(scratch, image.layers().len()).map_err(|e| bad().because(e))?;
-        let mut found = dirs.iter().map(read_descriptor).collect::<Result<Vec<_>, _>>()?;
-        let about = about(image.config().config.labels.get(PACKAGE_METADATA).map_or("", String::as_str));
-        for module in &mut found {
-            module.named = about
-                .as_ref()
-                .is_some_and(|(id, version)| id == module.id.as_str() && *version == module.version);
-        }
-        if !found.iter().any(|f| f.named) {
-            let no_name = format!("the label {PACKAGE_METADATA} names none of the buildpacks in it");
-            return Err(Failure::new(
-                FailureKind::Request,
-                format!("`{}` is no buildpackage: {no_name}", path.display()),
-            ));
-        }
-        return Ok(found);
-    }
-    let dir = scratch.join("tarball");
-    untar(path, &dir).map_err(|e| bad().because(e))?;
-    // A tarball of a folder has the folder as its only entry.
-    let mut top = dir.clone();
-    if !top.join("buildpack.toml").as_path().exists() {
-        let entries: Vec<_> = fs::read_dir(dir.as_path()).into_iter().flatten().flatten().collect();
-        if let [only] = &entries[..] {
-            top = HostPath::absolute(only.path());
-        }
-    }
-    Ok(vec![read_descriptor(&top)?])
-}
-
-/// The label of a package that names the buildpack it is about (requirement F4).
-const PACKAGE_METADATA: &str = "io.buildpacks.buildpackage.metadata";
-
-/// Returns ID and version of the buildpack that a package is about.
-fn about(label: &str) -> Option<(String, String)> {
-    let label: serde_json::Value = serde_json::from_str(label).ok()?;
-    let text = |key: &str| Some(label.get(key)?.as_str()?.to_owned());
-    Some((text("id")?, text("version")?))
-}
-
-/// The folders of all buildpacks in an unpacked package.
-fn packaged(scratch: &HostPath, layers: usize) -> Result<Vec<HostPath>, FsError> {
-    let mut found = Vec::new();
-    for number in 0..layers {
-        let top = scratch.join(format!("layer-{number}/cnb/buildpacks"));
-        for id in subfolders(&top)? {
-            found.extend(subfolders(&id)?);
-        }
-    }
-    Ok(found)
-}
-
-fn subfolders(dir: &HostPath) -> Result<Vec<HostPath>, FsError> {
-    let entries = match fs::read_dir(dir.as_path()) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(FsError::on("list", dir.as_path())(e)),
-    };
-    let mut found: Vec<_> = entries
-        .flatten()
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-        .map(|e| HostPath::absolute(e.path()))
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
-fn untar(path: &Path, dir: &HostPath) -> Result<(), FsError> {
-    let read = || -> std::io::Result<()> {
-        let mut file = File::open(path)?;
-        let mut magic = [0u8; 2];
-        let length = file.read(&mut magic)?;
-        file.rewind()?;
-        let gzip = length == 2 && magic == [0x1f, 0x8b];
-        let reader: Box<dyn Read> =
-            if gzip { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
-        // A bomb ends at the limit with an error of the archive, not with a full disk.
-        let mut archive = tar::Archive::new(reader.take(PACKAGE_LIMITS.bytes));
-        archive.set_preserve_permissions(true);
-        archive.set_preserve_ownerships(false);
-        let temporary = atomic::beside(dir.as_path());
-        fs::create_dir_all(&temporary)?;
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            let name = entry.path()?.into_owned();
-            // `unpack_in` refuses names and links that lead out of the folder.
-            if !entry.unpack_in(&temporary)? {
-                return Err(std::io::Error::other(format!(
-                    "the entry `{}` leads out of the archive",
-                    name.display()
-                )));
-            }
-        }
-        crate::workdir::let_read(&temporary).map_err(std::io::Error::other)?;
-        fs::rename(&temporary, dir.as_path())
-    };
-    read().map_err(FsError::on("unpack", path))
+    let violations = descriptor.violations();
+    Ok(Found { id, version, host: dir.clone(), descriptor, violations, named: true })
 }
 
 /// Puts the buildpacks of a build together.
@@ -267,6 +153,8 @@ pub(crate) fn modules(
         optional: false,
         exec_env: ExecEnvs::default(),
     };
+    let named: Vec<&Found> = chosen.iter().chain(pre).chain(post).filter(|f| f.named).collect();
+    check_unique(&named)?;
     let mut order = if chosen.is_empty() {
         default_order(bundled)
     } else {
@@ -290,4 +178,24 @@ pub(crate) fn modules(
         }
     }
     Ok(Modules { order, mounts })
+}
+
+/// Fails if two buildpacks that a user named cannot be told apart by their IDs, in which case does not count.
+fn check_unique(named: &[&Found]) -> Result<(), Failure> {
+    for (number, one) in named.iter().enumerate() {
+        let is_same = |other: &&&Found| {
+            let differ_in_case =
+                one.id != other.id && one.id.as_str().eq_ignore_ascii_case(other.id.as_str());
+            let are_one = one.id == other.id && one.version == other.version;
+            one.host != other.host && (differ_in_case || are_one)
+        };
+        if let Some(other) = named[..number].iter().find(is_same) {
+            let what = format!(
+                "the buildpacks `{}` and `{}` have the same ID: `{}` and `{}`",
+                other.host, one.host, other.id, one.id
+            );
+            return Err(Failure::new(FailureKind::Request, what).hint("give each buildpack an ID of its own"));
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use crate::exec_env::ExecEnvs;
+use crate::id::ModuleId;
 use crate::platform::order_toml::OrderGroup;
 use crate::target::ModuleTarget;
 use crate::value::Metadata;
@@ -103,6 +104,30 @@ impl BuildpackDescriptor {
     pub fn is_composite(&self) -> bool {
         !self.order.is_empty()
     }
+
+    /// Returns what the specification forbids of it, in words for its author. A lifecycle takes such a buildpack (Δ22).
+    pub fn violations(&self) -> Vec<String> {
+        let BuildpackInfo { id, version, .. } = &self.buildpack;
+        let conforms = id.parse().is_ok_and(|id: ModuleId| id.is_conforming());
+        let mixins_of_any = self.stacks.iter().any(|stack| stack.id == "*" && !stack.mixins.is_empty());
+        let rules = [
+            (conforms, format!("the ID `{id}` has other characters than letters, digits, `.`, `/` and `-`")),
+            (is_version(version), format!("the version `{version}` is not three numbers, such as 1.2.3")),
+            (!self.is_composite() || self.stacks.is_empty(), "an order leaves no room for stacks".to_owned()),
+            (!mixins_of_any, "the stack `*` has no mixins".to_owned()),
+        ];
+        rules.into_iter().filter(|(kept, _)| !kept).map(|(_, words)| words).collect()
+    }
+}
+
+/// Returns whether `text` is `X.Y.Z`, each a number without leading zeros (requirement A59).
+fn is_version(text: &str) -> bool {
+    let is_number = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_digit())
+            && (part == "0" || !part.starts_with('0'))
+    };
+    text.split('.').count() == 3 && text.split('.').all(is_number)
 }
 
 #[cfg(test)]
@@ -120,5 +145,30 @@ mod tests {
         .unwrap();
         assert!(!component.is_composite());
         assert_eq!(component.targets[0].arch_variant, "v7");
+    }
+
+    #[test]
+    fn what_the_specification_forbids_is_found() {
+        #[track_caller]
+        fn check(text: &str, expected: &[&str]) {
+            let descriptor: BuildpackDescriptor = toml::from_str(text).unwrap();
+            assert_eq!(descriptor.violations(), expected);
+        }
+        check("[buildpack]\nid = 'a.b/c-1'\nversion = '0.10.2'\n[[stacks]]\nid = '*'", &[]);
+        check(
+            "[buildpack]\nid = 'a_b'\nversion = '1.2'\n[[stacks]]\nid = '*'\nmixins = ['x']",
+            &[
+                "the ID `a_b` has other characters than letters, digits, `.`, `/` and `-`",
+                "the version `1.2` is not three numbers, such as 1.2.3",
+                "the stack `*` has no mixins",
+            ],
+        );
+        check(
+            "stacks = [{ id = 'x' }]\n[buildpack]\nid = 'a'\nversion = '1.0.0'\n[[order]]\ngroup = []",
+            &["an order leaves no room for stacks"],
+        );
+        for version in ["01.0.0", "1.0.0.0", "1.0.0-rc", "1..0", ""] {
+            assert!(!is_version(version), "{version}");
+        }
     }
 }

@@ -1,3 +1,4 @@
-//! Formats of what is handed on: packaged lifecycles.
+//! Formats of what is handed on: packaged lifecycles and buildpacks.
 
+pub mod buildpackage;
 pub mod lifecycle_toml;
