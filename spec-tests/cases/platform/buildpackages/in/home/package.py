@@ -15,9 +15,10 @@ def tar(files):
     return out.getvalue()
 
 
-def buildpack(name, stacks, at="cnb/buildpacks/golden_{}/1.0.0"):
+def buildpack(name, stacks, at="cnb/buildpacks/golden_{}/1.0.0", order=()):
     at = at.format(name)
-    toml = f'api = "0.10"\n[buildpack]\nid = "golden/{name}"\nversion = "1.0.0"\n{stacks}'
+    order = f"[[order]]\ngroup = [{', '.join(order)}]\n" if order else ""
+    toml = f'api = "0.10"\n[buildpack]\nid = "golden/{name}"\nversion = "1.0.0"\n{stacks}{order}'
     script = f"#!/bin/bash\necho {name} ran\n"
     return tar({f"{at}/buildpack.toml": toml, f"{at}/bin/detect": script, f"{at}/bin/build": script})
 
@@ -52,6 +53,8 @@ def about(name="a", **more):
 x, y = '[[stacks]]\nid = "x"\n', '[[stacks]]\nid = "y"\n'
 a, b = buildpack("a", x), buildpack("b", x + 'mixins = ["git"]\n')
 package("good.cnb", [a, b], about(stacks=[{"id": "x", "mixins": ["git"]}]))
+both = [f'{{ id = "golden/{name}", version = "1.0.0" }}' for name in "ab"]
+package("composite.cnb", [buildpack("all", "", order=both), a, b], about("all", stacks=[{"id": "x", "mixins": ["git"]}]))
 package("no-stack.cnb", [a], about())
 package("compressed.cnb", [a], about(), "w:gz")
 package("no-label.cnb", [a], None)
