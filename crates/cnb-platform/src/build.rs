@@ -14,12 +14,13 @@ use cnb_image::image::Image;
 use cnb_image::image_store::{self, ImageStore};
 use cnb_lifecycle::restore::{self, RestoreConfig};
 use cnb_spec::api::PlatformApi;
+use cnb_spec::image_ref::ImageRef;
 use cnb_spec::platform::analyzed_toml::Analyzed;
 use cnb_spec::platform::labels::BuildpackLayers;
 use cnb_spec::platform::system_toml::System;
 
 use crate::base::Base;
-use crate::caches::Caches;
+use crate::caches::{Caches, FromImage};
 use crate::enter::World;
 use crate::modules::Modules;
 use crate::{
@@ -121,10 +122,21 @@ impl<'a> Session<'a> {
         let parts = parts::unpack(&self.platform.home.parts()).map_err(prepare)?;
 
         let known = self.phase(Phase::Analyze, || self.analyze())?;
-        let mut caches = self.open_caches(&folder)?;
-        let (world, modules) = self.enter(&folder, &parts, &project, &caches.kept)?;
+        let mut caches = self.open_caches(&folder, &[])?;
+        let (mut world, modules) = self.enter(&folder, &parts, &project, &caches.kept)?;
         let detected = self.phase(Phase::Detect, || self.detect(&world, &modules, &known))?;
-        self.phase(Phase::Restore, || self.restore(&world, &detected, &known, &mut caches))?;
+        let mut unread = Vec::new();
+        // A cache image that turns out to be broken is left for the next cache, and its world for a new one.
+        while let Some(name) =
+            self.phase(Phase::Restore, || self.restore(&world, &detected, &known, &caches))?
+        {
+            unread.push(name);
+            self.leave(world);
+            // Its locks go before the same ones are taken.
+            drop(caches);
+            caches = self.open_caches(&folder, &unread)?;
+            world = self.enter(&folder, &parts, &project, &caches.kept)?.0;
+        }
         let metadata = self.phase(Phase::Build, || self.build(&world, &detected, &known))?;
         let exported = self.phase(Phase::Export, || {
             self.stop_if_asked()?;
@@ -189,15 +201,24 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Leaves a world in which nothing more is to happen.
+    fn leave(&self, world: World) {
+        self.cancel.detach();
+        drop(world);
+    }
+
+    /// Restores layers; returns the cache image that could not be read, if it was one.
     fn restore(
         &self,
         world: &World,
         detected: &Detected,
         known: &Known,
-        caches: &mut Caches,
-    ) -> Result<(), Failure> {
-        if self.restore_image(world, detected, known, caches)? {
-            return Ok(());
+        caches: &Caches,
+    ) -> Result<Option<ImageRef>, Failure> {
+        match self.restore_image(world, detected, known, caches)? {
+            FromImage::Restored => return Ok(None),
+            FromImage::Unread(name) => return Ok(Some(name)),
+            FromImage::None => {}
         }
         let config = RestoreConfig {
             api: API,
@@ -210,7 +231,8 @@ impl<'a> Session<'a> {
         let plan = restore::plan(&config).map_err(failed())?;
         let layers = GuestPath::new(LAYERS);
         restore::restore(&plan, &world.root, &layers, &|event| self.info(&event.to_string()))
-            .map_err(failed())
+            .map_err(failed())?;
+        Ok(None)
     }
 
     fn build(

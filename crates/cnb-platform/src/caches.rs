@@ -25,8 +25,8 @@ use crate::{Cache, Failure, FailureKind, Phase, Place, guest, home};
 pub(crate) struct Caches {
     /// The folder that is written, with what is read from folders.
     pub kept: Kept,
-    /// The cache image that is read; what is kept is empty then.
-    image: Option<Image>,
+    /// The cache image that is read, and its name; what is kept is empty then.
+    image: Option<(ImageRef, Image)>,
     /// The cache image that is written.
     written: Option<WrittenImage>,
 }
@@ -46,6 +46,16 @@ impl Caches {
     }
 }
 
+/// What came of restoring from a cache image.
+pub(crate) enum FromImage {
+    /// There is none to read.
+    None,
+    /// Everything was restored.
+    Restored,
+    /// Not all of it could be had; the user has been told.
+    Unread(ImageRef),
+}
+
 fn marker(mirror: &HostPath) -> HostPath {
     mirror.join("image")
 }
@@ -57,8 +67,8 @@ fn is_mirrored(mirror: &HostPath, image: &Image) -> bool {
 }
 
 impl Session<'_> {
-    /// Opens the caches that were asked for, or the image's own.
-    pub(crate) fn open_caches(&self, folder: &HostPath) -> Result<Caches, Failure> {
+    /// Opens the caches that were asked for, or the image's own, but for the cache images of `unread`.
+    pub(crate) fn open_caches(&self, folder: &HostPath, unread: &[ImageRef]) -> Result<Caches, Failure> {
         let own = [Cache::Dir(folder.join("layers"))];
         let asked = if self.request.caches.is_empty() { &own[..] } else { &self.request.caches[..] };
         let mut dirs: Vec<HostPath> = Vec::new();
@@ -68,11 +78,14 @@ impl Session<'_> {
                 Cache::Dir(dir) => (dir.clone(), None),
                 Cache::Registry(name) => {
                     let mirror = folder.join("caches").join(home::folder_name(&name.to_string()));
-                    let found = self.cache_image(name);
+                    // What cannot be read is made and pushed anew, or the cache would be broken for good.
+                    let found = if unread.contains(name) { None } else { self.cache_image(name) };
+                    let found = found.map(|image| (name.clone(), image));
                     if number == 0 {
                         let (name, mirror) = (name.clone(), mirror.clone());
                         // Who clears the cache may do so because the registry lost some of it.
-                        let before = found.clone().filter(|_| !self.request.clear_cache);
+                        let before = found.as_ref().map(|(_, image)| image.clone());
+                        let before = before.filter(|_| !self.request.clear_cache);
                         written = Some(WrittenImage { name, mirror, before });
                     }
                     (mirror, found)
@@ -82,7 +95,7 @@ impl Session<'_> {
                 dirs.push(dir);
                 break;
             }
-            let newer = found.filter(|image| !is_mirrored(&dir, image));
+            let newer = found.filter(|(_, image)| !is_mirrored(&dir, image));
             let holds_layers = newer.is_none() && Kept::holds_layers(&dir);
             // The mirror of a cache that is only read is nothing to write to: a newer image goes to the first one.
             if number == 0 || newer.is_none() {
@@ -138,15 +151,15 @@ impl Session<'_> {
 
     /// Restores from the cache image, if that is what is read.
     ///
-    /// Returns whether it was. When not all of it can be had, restoring what is kept deletes what came of it.
+    /// When not all of it can be had, the world is to be left for another one, since some of it is there.
     pub(crate) fn restore_image(
         &self,
         world: &World,
         detected: &Detected,
         known: &Known,
-        caches: &mut Caches,
-    ) -> Result<bool, Failure> {
-        let Some(image) = &caches.image else { return Ok(false) };
+        caches: &Caches,
+    ) -> Result<FromImage, Failure> {
+        let Some((name, image)) = &caches.image else { return Ok(FromImage::None) };
         let restore = cached::Restore {
             root: &world.root,
             layers: &GuestPath::new(LAYERS),
@@ -170,16 +183,15 @@ impl Session<'_> {
                 .because(e)
         };
         match cached::restore(&restore, &events) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(FromImage::Restored),
             Err(e @ (CachedError::Contents { .. } | CachedError::Sbom(_))) => {
                 self.stop_if_asked()?;
-                self.warn(&format!("the cache is not used: {}", chain(&failed(e))));
-                // What cannot be read is made and pushed anew, or the cache would be broken for good.
-                caches.image = None;
-                if let Some(written) = &mut caches.written {
-                    written.before = None;
-                }
-                Ok(false)
+                self.warn(&format!(
+                    "the cache `registry:{}` is not used: {}",
+                    name.typed(),
+                    chain(&failed(e))
+                ));
+                Ok(FromImage::Unread(name.clone()))
             }
             Err(e) => Err(failed(e)),
         }

@@ -119,7 +119,7 @@ fn a_cache_whose_layers_cannot_be_had_is_a_warning_and_no_failure() {
                 registry.inject(Fault::new(&format!("GET /v2/cache/blobs/{layer}"), Nth::All, what.clone()));
             }
             let done = bench.build("app", &buildpack, &["--cache", &cache]).expect(0);
-            done.says("Warning: the cache is not used").says("dependency: made");
+            done.says("is not used: ").says("dependency: made");
             assert!(registry.struck() > 0, "{what:?}");
             assert_eq!(bench.digest("app"), digest, "{what:?}");
             registry.heal();
@@ -141,11 +141,50 @@ fn a_cache_that_gave_only_some_layers_leaves_nothing_behind() {
         for layer in layers {
             on_another_machine(bench);
             registry.inject(Fault::new(&format!("GET /v2/cache/blobs/{layer}"), Nth::All, What::status(404)));
-            build().says("Warning: the cache is not used").says("one: made").says("two: made");
+            build().says("is not used: ").says("one: made").says("two: made");
             registry.heal();
         }
         on_another_machine(bench);
         build().says("one: as before: content of one").says("two: as before: content of two");
+        bench.assert_nothing_is_left();
+    });
+}
+
+#[test]
+fn where_a_cache_cannot_be_read_the_next_one_is() {
+    as_each_user(|bench| {
+        let registry = Registry::start(Options::default()).expect("a registry");
+        let buildpack = bench.buildpack("test/trusting", TRUSTING);
+        let [branch, main] = ["branch", "main"].map(|name| format!("registry:{}/{name}", registry.host()));
+        let folder = format!("dir:{}", bench.path("folder").display());
+        let build = |caches: &[&str]| {
+            let flags: Vec<&str> = caches.iter().flat_map(|cache| ["--cache", cache]).collect();
+            bench.build("app", &buildpack, &flags).expect(0)
+        };
+        for cache in [&branch, &main, &folder] {
+            build(&[cache]).says("one: made");
+            on_another_machine(bench);
+        }
+        let layers = cached_layers(&registry, "branch");
+        let manifest = Fault::new("GET /v2/branch/manifests/*", Nth::All, What::status(403));
+        let of = |layer: &String, what| Fault::new(&format!("GET /v2/branch/blobs/{layer}"), Nth::All, what);
+        let faults = [
+            (manifest, "is not read"),
+            (of(&layers[0], What::status(404)), "is not used"),
+            (of(&layers[1], What::WrongBytes), "is not used"),
+        ];
+        for (fault, says) in faults {
+            for next in [&main, &folder] {
+                registry.inject(fault.clone());
+                let done = build(&[&branch, next]);
+                let done = done.says(&format!("Warning: the cache `{branch}` {says}"));
+                done.says("one: as before: content of one").says("two: as before: content of two");
+                registry.heal();
+                on_another_machine(bench);
+            }
+        }
+        // What could not be read was written anew.
+        build(&[&branch]).says("one: as before: content of one").never_says("Warning: the cache");
         bench.assert_nothing_is_left();
     });
 }
@@ -173,7 +212,7 @@ fn a_cache_that_lost_a_layer_is_made_whole_again() {
 
         on_another_machine(bench);
         lose();
-        build(&[]).says("the cache is not used").says("dependency: made").never_says("could not be written");
+        build(&[]).says("is not used: ").says("dependency: made").never_says("could not be written");
         assert!(uploads() > 0, "{:?}", registry.journal().lines());
         registry.heal();
         on_another_machine(bench);
