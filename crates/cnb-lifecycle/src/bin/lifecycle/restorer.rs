@@ -6,6 +6,7 @@ use cnb_image::{Image, Layout};
 use cnb_lifecycle::analyze::{Seen, target_of};
 use cnb_lifecycle::cached::{self, CacheSource, CachedEvent};
 use cnb_lifecycle::images::{ImagesError, Looked, look_in_registry};
+use cnb_spec::digest::Digest;
 use cnb_spec::env::Env;
 use cnb_spec::id::ModuleKind;
 use cnb_spec::platform::analyzed_toml::{Analyzed, AnalyzedRunImage, ImageReference};
@@ -23,6 +24,11 @@ use crate::{analyzer, exit};
 
 /// Where kaniko, and so the extender, looks for base images.
 const KANIKO: &str = "/kaniko";
+
+/// Returns the layout in which the extender finds the image with `digest`.
+pub(crate) fn base_image(digest: &Digest) -> GuestPath {
+    GuestPath::new(KANIKO).join("cache/base").join(digest.to_string())
+}
 
 /// Runs the phase.
 pub(crate) fn run(inputs: &Inputs, env: &Env, console: &Console) -> Result<(), Failure> {
@@ -132,15 +138,14 @@ fn identify(connected: &Connected<'_>, run_image: &mut AnalyzedRunImage, looked:
 
 /// Reads manifest and config of an image and leaves them where the extender looks (B46, D19).
 fn pull_sparse(connected: &Connected<'_>, name: &str) -> Result<Looked, Box<dyn std::error::Error>> {
-    let base = HostPath::absolute(KANIKO).join("cache/base");
-    std::fs::create_dir_all(base.as_path())
-        .map_err(|e| Context::new("failed to create cache directory", e))?;
     let looked = look_in_registry(&connected.registry, name)
         .map_err(|e| Context::new("failed to initialize remote image", e))?;
     let Some(image) = &looked.image else {
         return Err("failed to get remote image".into());
     };
-    let path = base.join(image.digest().to_string());
+    let path = HostPath::absolute(base_image(&image.digest()).as_guest());
+    std::fs::create_dir_all(path.as_path())
+        .map_err(|e| Context::new("failed to create cache directory", e))?;
     connected.console.log(Level::Debug, &format!("Saving image metadata to {path}..."));
     let write = || Layout::create(&path)?.write_sparse(image);
     write().map_err(|e: cnb_image::ImageError| Context::new("failed to save layout image", e))?;
