@@ -63,6 +63,18 @@ pub enum RebaseError {
     /// The app does not stand on the run image that its label names (B93).
     #[error("rebase app image: could not find base layer in image")]
     NoBaseLayer,
+    /// An image tells of more layers than it has.
+    #[error(
+        "rebase app image: failed to process {image} image: malformed image: config history references at least {} \
+         non-empty layer(s), but only {layers} layer(s) are present",
+        layers + 1
+    )]
+    History {
+        /// Which of the two: `new base` or `original`.
+        image: &'static str,
+        /// How many it has.
+        layers: usize,
+    },
     /// The new run image has nothing to stand on (E43).
     #[error("get rebase run image top layer SHA: image has no layers")]
     NoLayers,
@@ -157,7 +169,16 @@ fn layers(config: &Rebase<'_>, metadata: &Metadata) -> Result<Vec<ImageLayer>, R
     let own = config.app.layers();
     let top = own.iter().position(|l| l.diff_id.to_string() == metadata.run_image.top_layer);
     let above = own.get(top.ok_or(RebaseError::NoBaseLayer)? + 1..).unwrap_or_default();
+    check_history("new base", config.run_image)?;
+    check_history("original", config.app)?;
     Ok(config.run_image.layers().iter().chain(above).cloned().collect())
+}
+
+/// Refuses an image that tells of more layers than it has, as Go's image library does.
+fn check_history(name: &'static str, image: &Image) -> Result<(), RebaseError> {
+    let (told, layers) =
+        (image.config().history.iter().filter(|step| !step.empty_layer).count(), image.layers().len());
+    if told > layers { Err(RebaseError::History { image: name, layers }) } else { Ok(()) }
 }
 
 /// Returns the config without its label: what the Go program keeps of the app's, and the new target (B95 to B97).
