@@ -20,7 +20,7 @@ pub(crate) fn publish(
 ) -> Result<Vec<Written>, Failure> {
     let request = session.request;
     let mut written: Vec<Written> = Vec::new();
-    for place in request.outputs.iter().flat_map(|output| places_of(output, names)) {
+    for place in places(&request.outputs, names) {
         match write(session, known, image, &place, names) {
             Ok(new) => written.push(new),
             Err(failure) => return Err(with_written(session, failure, &written)),
@@ -35,6 +35,17 @@ pub(crate) fn publish(
         written.extend(load(session, image, names));
     }
     Ok(written)
+}
+
+/// Returns where all outputs put an image that is called `names`, each place once.
+fn places(outputs: &[Output], names: &[ImageRef]) -> Vec<Place> {
+    let mut places = Vec::new();
+    for place in outputs.iter().flat_map(|output| places_of(output, names)) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
 }
 
 /// Returns where an output puts an image that is called `names`.
@@ -156,6 +167,15 @@ mod tests {
         assert_eq!(shown(&Output::Engine(EngineKind::Podman)), ["podman:r.io/app:1", "podman:r.io/app:2"]);
         let one = Place::Registry("r.io/other".parse().unwrap());
         assert_eq!(shown(&Output::Place(one)), ["registry:r.io/other"]);
+    }
+
+    #[test]
+    fn a_place_that_is_named_twice_is_written_once() {
+        let names = ["r.io/app".parse().unwrap()];
+        let place = |text: &str| Output::Place(Place::Registry(text.parse().unwrap()));
+        let outputs = [Output::Registries, place("r.io/app:latest"), place("r.io/app:1")];
+        let shown: Vec<String> = places(&outputs, &names).iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["registry:r.io/app", "registry:r.io/app:1"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cnb_testkit::docker_registry::{DockerRegistry, Setup, Tls};
 use cnb_testkit::engine::{Dockerd, Podman};
 use cnb_testkit::registry::{Auth, Fault, Nth, Options, Registry, What};
 use serde_json::Value;
@@ -49,6 +50,50 @@ fn a_published_image_is_in_the_registry_under_all_its_names() {
         .collect();
     assert_eq!(sent.len(), 2, "{sent:?}");
     assert!(sent.iter().all(|line| line.starts_with("PUT /v2/team/app/manifests/")), "{sent:?}");
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn a_name_that_is_published_and_an_output_too_is_pushed_once() {
+    let (bench, buildpack) = bench();
+    let registry = Registry::start(Options::default()).expect("a registry");
+    let name = format!("{}/team/app:latest", registry.host());
+    let output = format!("registry:{}/team/app", registry.host());
+    let found = report(&bench, &buildpack, &name, &["--publish", "--output", &output]);
+    let pushes = registry.journal().lines_of("PUT");
+    assert_eq!(pushes.iter().filter(|line| line.contains("/manifests/")).count(), 1, "{pushes:?}");
+    assert_eq!(found["outputs"].as_array().expect("outputs").len(), 1, "{found}");
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn a_registry_with_certificates_of_its_own_is_reached_with_a_folder_of_them() {
+    if !DockerRegistry::is_available() {
+        return;
+    }
+    let (bench, buildpack) = bench();
+    let setup = Setup { tls: Tls::ClientCertificate, ..Setup::default() };
+    let registry = DockerRegistry::start(&setup).expect("a registry");
+    let name = format!("{}/team/app:v1", registry.host());
+    bench.build(&name, &buildpack, &["--publish"]).expect(32).says("--cert-dir").never_says("BUILDING");
+    let made = registry.certificates().expect("certificates");
+    let read = |path: &Path| fs_err::read_to_string(path).expect("a PEM file");
+    // One folder for this registry among those of docker and podman, another that is named.
+    for certs in ["certs", "user/.config/containers/certs.d"] {
+        let at = |file: &str| format!("{certs}/{}/{file}", registry.host());
+        bench.file(&at("ca.crt"), &read(&made.ca));
+        let given = format!("--cert-dir={}", bench.path("certs").display());
+        let given = if certs == "certs" { vec![given.as_str()] } else { vec![] };
+        let found = bench.build(&name, &buildpack, &[&["--publish"], &given[..]].concat()).expect(32);
+        found.says("certificate").never_says("BUILDING");
+        bench.file(&at("client.cert"), &read(&made.client));
+        bench.file(&at("client.key"), &read(&made.client_key));
+        let found = report(&bench, &buildpack, &name, &[&["--publish"], &given[..]].concat());
+        let place = format!("registry:{name}");
+        let inspect = [&["inspect", &place, "--json"], &given[..]].concat();
+        assert_eq!(bench.cnb(inspect).expect(0).json()["digest"], found["digest"], "{certs}");
+        fs_err::remove_dir_all(bench.path(certs)).expect("certificates");
+    }
     bench.assert_nothing_is_left();
 }
 
