@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsConnector;
 
-use crate::{Address, EngineError, tls};
+use crate::{Address, EngineError, Interrupt, tls};
 
 /// How long connecting may take, if nobody says otherwise.
 pub(crate) const CONNECT: Duration = Duration::from_secs(20);
@@ -72,6 +72,7 @@ pub(crate) struct Connections {
     lookup: Lookup,
     tls: Option<Arc<ClientConfig>>,
     runtime: Runtime,
+    interrupt: OnceLock<Interrupt>,
     pool: Mutex<Pool>,
     /// Told when a connection is no longer in use.
     changed: Condvar,
@@ -98,6 +99,7 @@ impl Connections {
             lookup,
             tls,
             runtime,
+            interrupt: OnceLock::new(),
             pool: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -112,6 +114,16 @@ impl Connections {
 
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// Returns what gives requests up.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        self.interrupt.get().cloned().unwrap_or_default()
+    }
+
+    /// Lets `interrupt` give requests up; the first one counts.
+    pub(crate) fn give_up_by(&self, interrupt: Interrupt) {
+        let _ = self.interrupt.set(interrupt);
     }
 
     /// Returns whether a request is under way, which keeps its connection alive.

@@ -25,7 +25,7 @@ use crate::connection::{CONNECT, Connections, Lookup};
 use crate::describe::{self, HistoryItem, Inspect};
 use crate::exchange::{ANSWER, Answer, Ask, SILENCE};
 use crate::origin::EngineImage;
-use crate::{Address, EngineError};
+use crate::{Address, EngineError, Interrupt};
 
 /// The newest version of the API whose answers are known; an older engine is asked in its own.
 const NEWEST: ApiVersion = ApiVersion(1, 51);
@@ -138,6 +138,14 @@ impl Engine {
     #[must_use]
     pub fn spooling_in(mut self, dir: &Path) -> Self {
         self.spool = dir.to_path_buf();
+        self
+    }
+
+    /// Returns the same engine whose requests are given up when `interrupt` says so, with
+    /// [`EngineError::Stopped`]; that goes for its clones too.
+    #[must_use]
+    pub fn given_up_by(self, interrupt: Interrupt) -> Self {
+        self.shared.connections.give_up_by(interrupt);
         self
     }
 

@@ -146,12 +146,21 @@ pub enum EngineError {
     /// A file operation failed.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// Somebody gave the request up.
+    #[error("the request was given up")]
+    Stopped,
     /// The operating system refuses what a client needs.
     #[error("failed to start the client of the engine")]
     Client(#[source] io::Error),
 }
 
 impl EngineError {
+    /// Returns whether somebody gave the request up, also while its answer was read.
+    pub fn is_stopped(&self) -> bool {
+        let causes = std::iter::successors(Some(self as &(dyn Error + 'static)), |error| cause(*error));
+        causes.into_iter().any(|error| matches!(error.downcast_ref(), Some(Self::Stopped)))
+    }
+
     /// Returns what a user can do about it, as a sentence that can be followed.
     pub fn remedy(&self) -> Option<&'static str> {
         let podman = |address: &str| address.contains("podman");
@@ -167,5 +176,13 @@ impl EngineError {
             Self::Lost { source, .. } => source.remedy(),
             _ => None,
         }
+    }
+}
+
+/// Returns what caused an error; what an IO error wraps counts, of which it tells the source only.
+fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
 }

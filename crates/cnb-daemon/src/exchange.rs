@@ -122,9 +122,9 @@ impl Connections {
                     })
                     .await
                 };
-                tokio::time::timeout(ask.patience, step).await
+                self.in_time(ask, step).await
             });
-            if !step.map_err(|_| self.no_answer(ask))? {
+            if !step? {
                 break;
             }
         }
@@ -153,8 +153,14 @@ impl Connections {
         sending: &mut Sending,
         ask: &Ask<'_>,
     ) -> Result<hyper::Result<Response<Incoming>>, EngineError> {
-        let answer = self.runtime().block_on(async { tokio::time::timeout(ask.patience, sending).await });
-        answer.map_err(|_| self.no_answer(ask))
+        self.runtime().block_on(self.in_time(ask, sending))
+    }
+
+    /// Waits as long as the engine may be silent, or until somebody gives up.
+    async fn in_time<T>(&self, ask: &Ask<'_>, work: impl Future<Output = T>) -> Result<T, EngineError> {
+        let work = tokio::time::timeout(ask.patience, work);
+        let done = self.interrupt().unless_stopped(work).await.ok_or(EngineError::Stopped)?;
+        done.map_err(|_| self.no_answer(ask))
     }
 
     fn answer<'a>(&'a self, lease: Lease<'a>, ask: &Ask<'_>, response: Response<Incoming>) -> Answer<'a> {
@@ -254,11 +260,12 @@ impl Read for Answer<'_> {
             if self.lease.is_none() {
                 return Ok(0);
             }
-            let frame = self
-                .connections
-                .runtime()
-                .block_on(async { tokio::time::timeout(self.patience, self.body.frame()).await });
-            match frame {
+            let connections = self.connections;
+            let frame = connections.runtime().block_on(async {
+                let frame = tokio::time::timeout(self.patience, self.body.frame());
+                connections.interrupt().unless_stopped(frame).await
+            });
+            match frame.ok_or_else(|| io::Error::other(EngineError::Stopped))? {
                 Err(late) => return Err(io::Error::new(io::ErrorKind::TimedOut, late)),
                 Ok(Some(Err(e))) => return Err(io::Error::other(e)),
                 Ok(Some(Ok(frame))) => self.rest = frame.into_data().unwrap_or_default(),

@@ -31,7 +31,7 @@ impl Stop {
     }
 
     /// Waits until it is stopped.
-    pub(crate) async fn stopped(&self) {
+    pub async fn stopped(&self) {
         let mut changes = self.0.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = changes.wait_for(|stopped| *stopped).await;

@@ -1,5 +1,6 @@
 //! `cnb build --publish` and `--output`: images that go to registries and engines.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use cnb_testkit::docker_registry::{DockerRegistry, Setup, Tls};
@@ -203,6 +204,54 @@ fn an_engine_that_does_not_answer_is_a_warning_and_no_failure() {
     server.join().expect("a connection");
     assert!(found.stderr.contains("could not be loaded into docker"), "{}", found.stderr);
     assert!(found.stderr.contains("--no-load"), "{}", found.stderr);
+}
+
+/// Answers as Docker does, and is told of an image that it is to load, of which it then says nothing.
+fn silent_engine(stream: &std::os::unix::net::UnixStream, loads: &std::sync::mpsc::Sender<()>) {
+    let mut stream = stream;
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while let Some(request) = lines.next() {
+        while lines.next().is_some_and(|header| !header.is_empty()) {}
+        let answer = match &request {
+            line if line.contains("/images/load") => {
+                let _ = loads.send(());
+                // Until the client hangs up.
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                return;
+            }
+            line if line.contains("/info") => r#"{"Driver":"overlay2"}"#,
+            line if line.contains("/version") => r#"{"Version":"20.10.24","Os":"linux","Arch":"amd64"}"#,
+            line if line.contains("/images/") => "",
+            _ => "OK",
+        };
+        let status = if answer.is_empty() { "404 Not Found" } else { "200 OK" };
+        let head =
+            format!("HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nContent-Length: {}\r\n\r\n", answer.len());
+        if stream.write_all((head + answer).as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_first_interrupt_ends_the_loading_into_an_engine() {
+    let (bench, buildpack) = bench();
+    let socket = bench.path("d.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let (loads, loading) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        silent_engine(&stream, &loads);
+    });
+    let mut command = bench.build_command("test/app", &buildpack, &["--output", "docker"]);
+    command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    let running = Running::start(command);
+    loading.recv_timeout(std::time::Duration::from_secs(60)).expect("an image to load");
+    running.signal(rustix::process::Signal::INT);
+    running.finish().expect(130);
+    server.join().expect("the engine");
+    bench.cnb(["inspect", "test/app"]).expect(1);
+    bench.assert_nothing_is_left();
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What the client makes of good and bad answers.
 
 use std::error::Error as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use cnb_daemon::{Address, Engine, EngineError};
+use cnb_daemon::{Address, Engine, EngineError, Interrupt};
 use cnb_image::Image;
 use cnb_image::media::Family;
 
@@ -117,6 +117,38 @@ fn another_image_than_the_one_that_was_loaded_is_noticed() {
         run.id()
     );
     assert_eq!(error, expected);
+}
+
+#[test]
+fn a_load_is_given_up_as_soon_as_somebody_says_so() {
+    let (_dir, run, app) = images();
+    let ((started, starts), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let silent = move || {
+        started.send(()).unwrap();
+        // Until the test lets it go, the engine says nothing.
+        let _ = released.recv();
+        Reply::Body(200, LOADED.to_owned())
+    };
+    let fake = engine(inspect(&run), OVERLAY, silent, inspect(&app));
+    let stop = Arc::new(tokio::sync::watch::Sender::new(false));
+    let watched = Arc::clone(&stop);
+    let interrupt = Interrupt::new(move || {
+        let mut stopped = watched.subscribe();
+        async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }
+    });
+    let engine = fake.connect().given_up_by(interrupt);
+    let error = std::thread::scope(|scope| {
+        let stop = &stop;
+        scope.spawn(move || {
+            starts.recv().unwrap();
+            stop.send_replace(true);
+        });
+        engine.load(&app, &["app".parse().unwrap()]).unwrap_err()
+    });
+    assert!(error.is_stopped(), "{error}");
+    drop((engine, release));
 }
 
 #[test]

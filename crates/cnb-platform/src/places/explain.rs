@@ -65,6 +65,9 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Says what failed with an engine.
 pub(crate) fn engine(kind: EngineKind, what: &str, error: EngineError) -> Failure {
+    if error.is_stopped() {
+        return Failure::new(FailureKind::Interrupted, "interrupted");
+    }
     let hint = error.remedy();
     let who = match kind {
         EngineKind::Docker => "Docker",
@@ -80,8 +83,8 @@ pub(crate) fn engine(kind: EngineKind, what: &str, error: EngineError) -> Failur
 /// Says what failed about files, or what a registry said while an image was written elsewhere.
 pub(crate) fn image(what: String, error: ImageError) -> Failure {
     if let ImageError::Remote { source, .. } = &error
-        && let Some(inner) = source.downcast_ref::<RegistryError>()
-        && inner.kind == RegistryErrorKind::Cancelled
+        && (source.downcast_ref().is_some_and(|e: &RegistryError| e.kind == RegistryErrorKind::Cancelled)
+            || source.downcast_ref().is_some_and(EngineError::is_stopped))
     {
         return Failure::new(FailureKind::Interrupted, "interrupted");
     }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cnb_daemon::{Address, Engine, EngineError};
+use cnb_daemon::{Address, Engine, EngineError, Interrupt};
 use cnb_image::Image;
 use cnb_registry::Registry;
 use cnb_spec::image_ref::ImageRef;
@@ -86,8 +86,7 @@ impl Places<'_> {
         }
         let engine = self.address(kind).and_then(|address| Engine::connect(&address));
         let engine = engine.map_err(|e| explain::engine(kind, "connect", e))?;
-        let spool = self.spool()?;
-        Ok(made.insert(engine.spooling_in(spool.path())).clone())
+        Ok(made.insert(self.prepared(engine)?).clone())
     }
 
     /// Connects to an engine that is welcome but not needed, if it may be there: its socket is, or somebody named a
@@ -103,9 +102,18 @@ impl Places<'_> {
         let Some(address) = self.address(kind).ok().filter(Address::exists) else { return Ok(false) };
         let engine = Engine::connect_within(&address, CONNECTING, ANSWERING);
         let engine = engine.map_err(|e| explain::engine(kind, "connect", e))?;
-        let spool = self.spool()?;
-        *made = Some(engine.spooling_in(spool.path()));
+        *made = Some(self.prepared(engine)?);
         Ok(true)
+    }
+
+    /// Returns an engine that keeps its files where ours are, and that is given up when transfers are.
+    fn prepared(&self, engine: Engine) -> Result<Engine, Failure> {
+        let (spool, stop) = (self.spool()?, self.cancel.transfers());
+        let interrupt = Interrupt::new(move || {
+            let stop = stop.clone();
+            async move { stop.stopped().await }
+        });
+        Ok(engine.spooling_in(spool.path()).given_up_by(interrupt))
     }
 
     fn connection(&self, kind: EngineKind) -> MutexGuard<'_, Option<Engine>> {
