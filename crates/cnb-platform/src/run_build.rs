@@ -12,6 +12,9 @@ use crate::build::{API, Known, LAYERS, Session};
 use crate::enter::World;
 use crate::{Event, Failure, FailureKind, Phase};
 
+/// Names that the specification keeps from layers, beside which its own files lie (requirement A55).
+const NO_LAYERS: [&str; 3] = ["build", "launch", "store"];
+
 /// Runs the buildpacks and writes `metadata.toml`, which becomes part of the image.
 pub(crate) fn run(
     session: &Session<'_>,
@@ -45,6 +48,15 @@ pub(crate) fn run(
         _ => session.warn(&told.to_string()),
     };
     let built = cnb_builder::build(&config, &world.root, &world.sandbox, &events).map_err(failure)?;
+    for module in &config.group.group {
+        let layers = config.layers.join(module.id.escaped());
+        for name in NO_LAYERS.iter().filter(|name| world.root.is_dir(&layers.join(name)).is_ok_and(|is| is)) {
+            session.warn(&format!(
+                "the buildpack {}@{} is not as specified: it has a layer called `{name}`",
+                module.id, module.version
+            ));
+        }
+    }
     let path = metadata_path(&config.layers);
     // Whatever a buildpack put there is in the way.
     let written = world
