@@ -4,6 +4,7 @@
 use cnb_buildpack::detection::{BuildPlan, Detection, Intent, Provide, Version};
 use cnb_buildpack::{DetectContext, Failure, assets};
 
+use crate::manager::{Kind, Manager};
 use crate::package::{FILE, Package};
 use crate::{runtime, start, steps};
 
@@ -55,8 +56,9 @@ fn own(cx: &DetectContext, other: Option<&str>) -> Result<Detection, Failure> {
     let wish = runtime::wish(&cx.app_dir, cx.var("CNB_NODE_VERSION"), &package);
     let mut commands = Vec::new();
     if package.has_dependencies() {
-        commands
-            .push(if crate::lock::own(&cx.app_dir).is_some() { "npm ci" } else { "npm install" }.to_owned());
+        let manager = Manager::of(&cx.app_dir, &package);
+        let is_clean = manager.kind == Kind::Npm && manager.lock.is_some();
+        commands.push(if is_clean { "npm ci".to_owned() } else { format!("{} install", manager.name()) });
     }
     commands.extend(scripts.iter().map(|name| format!("npm run {name}")));
     let line = script.map(|s| s.line).or_else(|| file.map(|f| format!("node {f}")));

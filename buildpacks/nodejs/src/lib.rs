@@ -4,8 +4,10 @@
 //! [`start`]; the build that joins them is here.
 
 mod fetch;
+mod installed;
 mod intent;
 pub mod lock;
+pub mod manager;
 mod modules;
 mod npm;
 pub mod package;
@@ -13,6 +15,7 @@ pub mod range;
 mod runtime;
 pub mod start;
 pub mod steps;
+mod tool;
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +24,14 @@ use cnb_buildpack::layer::{LayerTypes, metadata};
 use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process, assets, tree};
 
 use lock::Lock;
+use manager::Manager;
 use modules::{Kind, Modules};
 use npm::Runner;
 use package::{FILE, Package};
 use runtime::Runtime;
 use start::Script;
 use steps::Steps;
+use tool::Tool;
 
 /// The buildpack.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +43,8 @@ pub(crate) const PRODUCTION: &str = "modules";
 pub(crate) const ALL: &str = "dev-modules";
 /// The layer of npm, for apps that run it when they start.
 const NPM: &str = "npm";
+/// The layer of Bun, for apps that it runs.
+const BUN: &str = "bun";
 /// The packages while building; which of them go into the image is known only after it.
 const BUILDING: LayerTypes = LayerTypes::CACHE;
 
@@ -61,9 +68,15 @@ impl Buildpack for Nodejs {
         }
         let scripts = steps::scripts(&package, cx.var("CNB_NODE_BUILD"))?;
         let runtime = runtime::find(cx, &package)?;
-        let runner =
+        let mut runner =
             Runner::new(cx, runtime.npm_node.clone(), runtime.npm.clone(), runtime::bin(&runtime.node))?;
-        let modules = Modules::of(cx, &runner, &package, &runtime)?;
+        let manager = Manager::of(&cx.app_dir, &package);
+        let tool = Tool::find(cx, &manager, &runner, &runtime.node)?;
+        if let Some(tool) = &tool {
+            // Scripts run it, too.
+            runner.prefer(&tool.bin)?;
+        }
+        let modules = Modules::of(cx, &runner, &package, &runtime, tool.as_ref())?;
         let procfile = fs_err::read_to_string(cx.app_dir.join("Procfile")).unwrap_or_default();
         let app = App {
             procfile: start::procfile(&procfile, &package, &scripts),
@@ -72,6 +85,7 @@ impl Buildpack for Nodejs {
             runtime: &runtime,
             runner: &runner,
             modules: &modules,
+            tool: tool.as_ref(),
             scripts: &scripts,
         };
         if folder.is_some() { app.build_front_end() } else { app.build() }
@@ -101,6 +115,8 @@ struct App<'a> {
     runtime: &'a Runtime,
     runner: &'a Runner<'a>,
     modules: &'a Modules<'a>,
+    /// The package manager, where it is another than npm.
+    tool: Option<&'a Tool>,
     scripts: &'a [String],
     /// The process types of a `Procfile`: what they start must be in the image, too.
     procfile: Vec<(String, Script)>,
@@ -260,6 +276,10 @@ impl App<'_> {
         } else if !kept.is_empty() {
             self.modules.install(ALL, launch, Kind::All)?;
             ALL
+        } else if self.tool.is_some() && built.is_some() && self.keeps_all() {
+            modules::remove_litter(&self.cx.layer_path(ALL))?;
+            self.modules.retype(ALL, launch, Kind::All)?;
+            ALL
         } else if let Some(changed) = built.filter(|_| self.changes_packages(&self.cx.layer_path(ALL))) {
             self.modules.prune(ALL, PRODUCTION, launch, changed)?;
             PRODUCTION
@@ -273,6 +293,13 @@ impl App<'_> {
         self.modules.link(layer).map(drop)
     }
 
+    /// Whether packages of development stay in the image, since what the build changed in the packages, or the manager
+    /// itself, does not allow to leave them out.
+    fn keeps_all(&self) -> bool {
+        self.changes_packages(&self.cx.layer_path(ALL))
+            || self.tool.is_some_and(|tool| !tool.manager.can_leave_out_dev())
+    }
+
     /// Returns whether scripts of the build change the packages below `dir`: patches, generated clients.
     fn changes_packages(&self, dir: &Path) -> bool {
         dir.join(modules::DIR).join(".prisma").is_dir()
@@ -282,8 +309,11 @@ impl App<'_> {
     fn kept_dev_tools(&self, script: Option<&Script>) -> Vec<String> {
         let lock = lock::own(&self.cx.app_dir).map(|name| Lock::read(&self.cx.app_dir.join(name)));
         let lock = lock.unwrap_or_default();
+        let installed = self.cx.layer_path(ALL).join(modules::DIR);
+        let by_command =
+            |word: &str| self.tool.and_then(|_| installed::dev_provider(&installed, self.package, word));
         let mut tools: Vec<String> =
-            self.started(script).flat_map(|s| s.dev_tools(self.package, &lock)).collect();
+            self.started(script).flat_map(|s| s.dev_tools(self.package, &lock, &by_command)).collect();
         tools.sort();
         tools.dedup();
         tools
@@ -296,7 +326,9 @@ impl App<'_> {
     }
 
     fn ship_npm(&self, script: Option<&Script>) -> Result<(), Failure> {
-        if let Some(manager) = self.started(script).find_map(Script::foreign_manager) {
+        let foreign = self.started(script).find_map(Script::foreign_manager);
+        self.ship_bun(foreign.is_some_and(|name| name.starts_with("bun")))?;
+        if let Some(manager) = foreign.filter(|name| !name.starts_with("bun") || self.bun().is_none()) {
             self.cx.log.warning(format!("the app starts with `{manager}`, which is not part of the image"));
         }
         if !self.started(script).any(Script::needs_npm) {
@@ -317,10 +349,32 @@ impl App<'_> {
         Ok(())
     }
 
+    /// The program of a Bun that manages the packages.
+    fn bun(&self) -> Option<PathBuf> {
+        self.tool.filter(|tool| tool.manager.kind == manager::Kind::Bun).map(|tool| tool.bin.join("bun"))
+    }
+
+    /// Puts Bun into the image, for apps that it runs.
+    fn ship_bun(&self, wanted: bool) -> Result<(), Failure> {
+        let Some((program, tool)) = self.bun().filter(|_| wanted).zip(self.tool) else {
+            return self.cx.remove_layer(BUN);
+        };
+        let metadata = metadata(&[("package", &tool.manager.registry_package(&self.cx.target.arch))]);
+        self.cx.cached_layer(BUN, LayerTypes::LAUNCH, &metadata, |layer| {
+            let bin = layer.path.join("bin");
+            fs_err::create_dir_all(&bin)?;
+            fs_err::copy(program, bin.join("bun"))?;
+            tree::link(Path::new("bun"), &bin.join("bunx"))?;
+            Ok(None)
+        })?;
+        Ok(())
+    }
+
     /// A site needs neither Node.js nor packages in the image.
     fn leave_out_server(&self) -> Result<(), Failure> {
         self.runtime.leave_out(self.cx)?;
         self.cx.remove_layer(NPM)?;
+        self.cx.remove_layer(BUN)?;
         if self.layer_of_all() == ALL { self.cx.remove_layer(PRODUCTION) } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Lock files: npm's own, which decide what is installed, and those of other package managers.
+//! npm's lock files: what they say of the packages that are installed.
 
 use std::path::Path;
 
@@ -7,10 +7,6 @@ use serde_json::{Map, Value};
 
 /// npm's lock files; the first that exists counts.
 pub const OWN: &[&str] = &["npm-shrinkwrap.json", "package-lock.json"];
-/// Lock files of other package managers, with their names.
-const FOREIGN: &[(&str, &str)] =
-    &[("yarn.lock", "Yarn"), ("pnpm-lock.yaml", "pnpm"), ("bun.lock", "Bun"), ("bun.lockb", "Bun")];
-
 /// What npm would install.
 #[derive(Clone, Debug, Default)]
 pub struct Lock {
@@ -20,11 +16,6 @@ pub struct Lock {
 /// Finds npm's lock file.
 pub fn own(app: &Path) -> Option<&'static str> {
     OWN.iter().copied().find(|name| app.join(name).is_file())
-}
-
-/// Finds the lock file of another package manager, and its name.
-pub fn foreign(app: &Path) -> Option<(&'static str, &'static str)> {
-    FOREIGN.iter().copied().find(|(file, _)| app.join(file).is_file())
 }
 
 impl Lock {

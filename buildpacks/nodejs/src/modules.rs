@@ -15,13 +15,25 @@ use crate::lock::{self, Lock};
 use crate::npm::{CAUSES, Runner};
 use crate::package::{FILE, Package};
 use crate::runtime::Runtime;
+use crate::tool::Tool;
+use crate::{installed, manager};
 
 /// The folder of installed packages.
 pub(crate) const DIR: &str = "node_modules";
-/// The lock file that npm wrote where the app has none, as the layer keeps it.
-const MADE_LOCK: &str = "made-lock.json";
+/// The lock file that a manager wrote where the app has none that matches, as the layer keeps it.
+const MADE_LOCK: &str = "made-lock";
 /// What tools leave in the folder that no image needs.
-const LITTER: &[&str] = &[".cache", ".vite", ".vite-temp", ".package-lock.json"];
+const LITTER: &[&str] = &[
+    ".cache",
+    ".vite",
+    ".vite-temp",
+    ".package-lock.json",
+    ".modules.yaml",
+    ".pnpm-workspace-state.json",
+    ".pnpm-workspace-state-v1.json",
+    ".yarn-integrity",
+    ".yarn-state.yml",
+];
 
 /// Which packages a layer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +62,7 @@ pub(crate) struct Modules<'a> {
     files: Vec<(PathBuf, Vec<u8>)>,
     /// Archives of the app that are dependencies.
     archives: Vec<PathBuf>,
+    tool: Option<&'a Tool>,
     lock: Option<&'static str>,
     has_dev: bool,
     key: String,
@@ -62,6 +75,7 @@ impl<'a> Modules<'a> {
         runner: &'a Runner<'a>,
         package: &Package,
         runtime: &Runtime,
+        tool: Option<&'a Tool>,
     ) -> Result<Self, Failure> {
         let mut key = tree::Key::default()
             .with("format", "1")
@@ -72,17 +86,29 @@ impl<'a> Modules<'a> {
         let mut files = vec![(PathBuf::from(FILE), package.for_install().into_bytes())];
         let mut has_dev = package.has_dev_dependencies();
         let local = package.local_dependencies();
-        if package.has_workspaces() || !local.is_empty() {
+        let has_workspaces = package.has_workspaces() || cx.app_dir.join("pnpm-workspace.yaml").is_file();
+        if has_workspaces || !local.is_empty() {
             for path in manifests(&cx.app_dir)? {
                 // A folder may hold one that is broken on purpose: npm reports it if it matters.
                 let Ok(inner) = Package::read(&cx.app_dir.join(&path)) else { continue };
-                has_dev |= package.has_workspaces() && inner.has_dev_dependencies();
+                has_dev |= has_workspaces && inner.has_dev_dependencies();
                 let path = path.join(FILE);
                 key = key.with(&path.to_string_lossy(), inner.dependency_fields());
                 files.push((path, inner.for_install().into_bytes()));
             }
         }
-        let lock = lock::own(&cx.app_dir);
+        let lock = match tool {
+            Some(tool) => {
+                key = key.with("manager", tool.manager.registry_package(&cx.target.arch));
+                for path in settings(&cx.app_dir, tool.manager.kind)? {
+                    let bytes = fs_err::read(cx.app_dir.join(&path))?;
+                    key = key.with(&path.to_string_lossy(), &bytes);
+                    files.push((path, bytes));
+                }
+                tool.manager.lock
+            }
+            None => lock::own(&cx.app_dir),
+        };
         for name in lock.into_iter().chain([".npmrc"]) {
             if let Ok(bytes) = fs_err::read(cx.app_dir.join(name)) {
                 key = key.with(name, &bytes);
@@ -100,7 +126,7 @@ impl<'a> Modules<'a> {
                 key = key.with(&name, value.as_encoded_bytes());
             }
         }
-        Ok(Self { cx, runner, files, archives, lock, has_dev, key: key.finish() })
+        Ok(Self { cx, runner, files, archives, tool, lock, has_dev, key: key.finish() })
     }
 
     /// Returns whether some packages are for development alone.
@@ -118,15 +144,12 @@ impl<'a> Modules<'a> {
         if self.lock.is_some() {
             return;
         }
-        match lock::foreign(&self.cx.app_dir) {
-            Some((file, tool)) => self.cx.log.warning(format!(
-                "`{file}` of {tool} is not read: this version installs with npm, from the ranges in package.json"
-            )),
-            None => self.cx.log.warning(
-                "there is no package-lock.json: another build may install other versions; \
-                 `npm install` writes one to commit",
-            ),
-        }
+        let name = self.tool.map_or("npm", |tool| tool.manager.name());
+        self.cx.log.warning(format!(
+            "there is no {}: another build may install other versions; \
+             `{name} install` writes one to commit",
+            self.lock_name()
+        ));
     }
 
     /// Returns whether an earlier build's layer has these packages.
@@ -146,8 +169,10 @@ impl<'a> Modules<'a> {
             self.copy_inputs(layer)?;
             let mut has_lock = self.lock.is_some();
             let made = self.cx.layer_path(crate::ALL).join(MADE_LOCK);
-            if !has_lock && kind == Kind::Production && made.is_file() {
-                fs_err::copy(made, layer.path.join("package-lock.json"))?;
+            // The same versions for production as for the build. Other managers than npm renew a lock in place.
+            let is_wanted = !has_lock || self.tool.is_some();
+            if is_wanted && kind == Kind::Production && made.is_file() {
+                fs_err::copy(made, layer.path.join(self.lock_name()))?;
                 has_lock = true;
             }
             self.run(&layer.path, kind, has_lock)?;
@@ -208,6 +233,9 @@ impl<'a> Modules<'a> {
 
     /// Runs npm, and again with what users would try next where that is known to help.
     fn run(&self, dir: &Path, kind: Kind, has_lock: bool) -> Result<(), Failure> {
+        if let Some(tool) = self.tool {
+            return self.run_tool(tool, dir, kind, has_lock);
+        }
         let mut args = vec![if has_lock { "ci" } else { "install" }, kind.flag()];
         loop {
             let command = self.runner.install(dir, &args);
@@ -234,6 +262,27 @@ impl<'a> Modules<'a> {
         }
     }
 
+    /// Runs another manager, and again without its lock file's word where that does not match.
+    fn run_tool(&self, tool: &Tool, dir: &Path, kind: Kind, has_lock: bool) -> Result<(), Failure> {
+        let manager = &tool.manager;
+        let all = kind == Kind::All || !manager.can_leave_out_dev();
+        let command = tool.command(self.cx, self.runner, dir, &manager.install(all, has_lock))?;
+        let output = command.stream(&self.cx.log)?;
+        if output.success {
+            return Ok(());
+        }
+        if !has_lock || !manager.says_stale().iter().any(|s| output.says(s)) {
+            return Err(command.failure(&output, CAUSES));
+        }
+        self.cx.log.warning(format!(
+            "the lock file does not match package.json, so {0} chooses versions anew; run `{0} install` and commit the \
+             lock file",
+            manager.name()
+        ));
+        tree::remove(&dir.join(DIR))?;
+        tool.command(self.cx, self.runner, dir, &manager.install(all, false))?.run(&self.cx.log, CAUSES)
+    }
+
     /// Runs npm and shows what it printed, without the help text that it adds to a refusal.
     fn stream(&self, command: &Command) -> Result<Output, Failure> {
         self.cx.log.step(format!("$ {}", command.shown()));
@@ -245,14 +294,25 @@ impl<'a> Modules<'a> {
 
     /// Leaves nothing but packages, the same whatever registry they came from.
     fn finish(&self, layer: &Layer) -> Result<Option<cnb_buildpack::sbom::Sbom>, Failure> {
-        let sbom = Lock::read(&layer.path.join(DIR).join(".package-lock.json")).sbom();
-        if self.lock.is_none() && layer.path.join("package-lock.json").is_file() && layer.name == crate::ALL {
-            tree::move_to(&layer.path.join("package-lock.json"), &layer.path.join(MADE_LOCK))?;
+        let sbom = self.sbom(layer)?;
+        let made = layer.path.join(self.lock_name());
+        let is_news = self.lock.is_none() || self.tool.is_some();
+        if is_news && made.is_file() && layer.name == crate::ALL {
+            tree::move_to(&made, &layer.path.join(MADE_LOCK))?;
         }
         for (path, _) in &self.files {
             tree::remove(&layer.path.join(path))?;
         }
-        for path in self.archives.iter().map(PathBuf::as_path).chain([Path::new("package-lock.json")]) {
+        let made = [
+            "package-lock.json",
+            "pnpm-lock.yaml",
+            "yarn.lock",
+            "bun.lock",
+            "bun.lockb",
+            ".yarn",
+            ".pnp.cjs",
+        ];
+        for path in self.archives.iter().map(PathBuf::as_path).chain(made.map(Path::new)) {
             tree::remove(&layer.path.join(path))?;
         }
         for (_, dir) in found(&layer.path)? {
@@ -265,6 +325,18 @@ impl<'a> Modules<'a> {
         let bin = self.cx.app_dir.join(DIR).join(".bin");
         layer.set_env(&Scope::Launch, "PATH", Action::PrependPath, &bin.to_string_lossy())?;
         Ok(Some(sbom))
+    }
+
+    fn lock_name(&self) -> &'static str {
+        self.tool.map_or("package-lock.json", |tool| tool.manager.lock_name())
+    }
+
+    fn sbom(&self, layer: &Layer) -> Result<cnb_buildpack::sbom::Sbom, Failure> {
+        if self.tool.is_none() {
+            return Ok(Lock::read(&layer.path.join(DIR).join(".package-lock.json")).sbom());
+        }
+        let folders = found(&layer.path)?;
+        installed::sbom(folders.iter().map(|(_, dir)| dir.as_path()))
     }
 
     /// Packages that are folders of the app are links; they lead out of the layer's copy into the app itself.
@@ -324,6 +396,32 @@ impl<'a> Modules<'a> {
         }
         Ok(linked)
     }
+}
+
+/// Lists the files that a manager reads beside manifests and lock file.
+fn settings(app: &Path, kind: manager::Kind) -> Result<Vec<PathBuf>, Failure> {
+    let names: &[&str] = match kind {
+        manager::Kind::Npm => &[],
+        manager::Kind::Pnpm => &["pnpm-workspace.yaml", ".pnpmfile.cjs", "patches"],
+        manager::Kind::YarnClassic => &[".yarnrc"],
+        manager::Kind::YarnBerry => {
+            &[".yarnrc.yml", ".yarn/releases", ".yarn/plugins", ".yarn/patches", "patches"]
+        }
+        manager::Kind::Bun => &["bunfig.toml", "patches"],
+    };
+    let mut found = Vec::new();
+    for name in names {
+        let path = app.join(name);
+        if path.is_file() {
+            found.push(PathBuf::from(name));
+        } else if path.is_dir() {
+            let files = tree::snapshot(&path, &|_| false)?;
+            found.extend(
+                files.into_keys().filter(|p| path.join(p).is_file()).map(|p| Path::new(name).join(p)),
+            );
+        }
+    }
+    Ok(found)
 }
 
 /// Removes what tools leave beside the packages.

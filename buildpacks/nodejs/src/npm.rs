@@ -211,11 +211,25 @@ impl<'a> Runner<'a> {
         Ok(Self { cx, node, npm, env })
     }
 
-    /// Makes a command that installs: what `NODE_ENV` says must not decide which packages that are.
-    pub(crate) fn install(&self, dir: &Path, args: &[&str]) -> Command {
+    /// Puts a folder of programs in front of what scripts find.
+    pub(crate) fn prefer(&mut self, bin: &Path) -> Result<(), Failure> {
+        let path = self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let path = std::iter::once(bin.to_owned()).chain(std::env::split_paths(&path));
+        self.env
+            .insert("PATH".into(), std::env::join_paths(path).map_err(Failure::on("failed to set PATH"))?);
+        Ok(())
+    }
+
+    /// Returns the environment that installations have.
+    pub(crate) fn install_env(&self) -> Env {
         let mut env = self.env.clone();
         env.remove(OsStr::new("NODE_ENV"));
-        self.command(dir, &env, args)
+        env
+    }
+
+    /// Makes a command that installs: what `NODE_ENV` says must not decide which packages that are.
+    pub(crate) fn install(&self, dir: &Path, args: &[&str]) -> Command {
+        self.command(dir, &self.install_env(), args)
     }
 
     /// Makes a command that runs a script of the app.

@@ -107,6 +107,21 @@ impl Package {
         self.fields.get("devDependencies").and_then(Value::as_object).is_some_and(|l| !l.is_empty())
     }
 
+    /// Lists the names of the development dependencies.
+    pub fn dev_dependencies(&self) -> impl Iterator<Item = &str> {
+        let list = self.fields.get("devDependencies").and_then(Value::as_object);
+        list.into_iter().flat_map(|l| l.keys().map(String::as_str))
+    }
+
+    /// Lists the commands that the package brings; `name` is its own.
+    pub fn commands(&self, name: &str) -> Vec<String> {
+        match self.fields.get("bin") {
+            Some(Value::Object(bins)) => bins.keys().cloned().collect(),
+            Some(Value::String(_)) => name.rsplit('/').next().map(str::to_owned).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Returns whether it is the root of several packages.
     pub fn has_workspaces(&self) -> bool {
         self.fields.get("workspaces").is_some_and(|w| !w.is_null())
@@ -136,8 +151,9 @@ impl Package {
         if let Some(Value::Object(scripts)) = fields.get_mut("scripts") {
             scripts.retain(|name, _| !AFTER_INSTALL.contains(&name.as_str()));
         }
-        // It may forbid npm, which is what there is.
+        // Both may forbid the version that there is.
         fields.remove("devEngines");
+        fields.remove("packageManager");
         Value::Object(fields).to_string()
     }
 }

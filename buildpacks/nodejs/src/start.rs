@@ -228,11 +228,19 @@ impl Script {
     }
 
     /// Returns the packages that it needs and that are development dependencies.
-    pub fn dev_tools(&self, package: &Package, lock: &Lock) -> Vec<String> {
+    ///
+    /// `provider` names the development dependency that brings a command, where the lock file does not tell.
+    pub fn dev_tools(
+        &self,
+        package: &Package,
+        lock: &Lock,
+        provider: &dyn Fn(&str) -> Option<String>,
+    ) -> Vec<String> {
         let mut found: Vec<String> = commands(&self.line)
             .flat_map(|c| words_that_load(&c))
             .filter_map(|word| {
                 lock.dev_only_provider(&word)
+                    .or_else(|| provider(&word))
                     .or_else(|| Some(package_of(&word)).filter(|p| package.is_dev_only(p)).map(str::to_owned))
             })
             .collect();
@@ -409,7 +417,7 @@ mod tests {
     fn tools_of_development_that_a_start_needs_are_named() {
         let tools = |line: &str| {
             let package = package(&format!(r#"{{"start":"{line}"}}"#));
-            script(&package, &[]).unwrap().dev_tools(&package, &Lock::default())
+            script(&package, &[]).unwrap().dev_tools(&package, &Lock::default(), &|_| None)
         };
         assert_eq!(tools("tsc && node dist/a.js"), ["typescript"]);
         assert_eq!(tools("NODE_ENV=x ts-node src/a.ts"), ["ts-node"]);
