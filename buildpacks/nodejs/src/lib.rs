@@ -1,6 +1,6 @@
-//! Node.js applications with npm: the runtime, the packages, the build script, and what to start.
+//! Node.js applications with npm, pnpm, Yarn or Bun: the runtime, the packages, the build script, and what to start.
 //!
-//! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch`), `npm`, `modules` (with [`lock`]), [`steps`],
+//! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch`), `npm`, [`manager`] (with `tool`), `modules` (with [`lock`] and `installed`), [`steps`],
 //! [`start`]; the build that joins them is here.
 
 mod fetch;
@@ -239,6 +239,10 @@ impl App<'_> {
         }
         if self.package.depends_on("next") && app.join(".next").is_dir() {
             return Ok(Start::Script(Script { name: "start".to_owned(), line: "next start".to_owned() }));
+        }
+        let by_bun = self.tool.is_some_and(|tool| tool.manager.kind == manager::Kind::Bun);
+        if let Some(script) = start::typescript(self.package, app, by_bun) {
+            return Ok(Start::Script(script));
         }
         if let Some(root) = cnb_static::root::find(app, None)? {
             return Ok(site(root));

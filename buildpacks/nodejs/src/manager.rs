@@ -68,6 +68,8 @@ impl Manager {
                 Kind::Pnpm
             } else if app.join(".yarnrc.yml").is_file() {
                 Kind::YarnBerry
+            } else if ["@types/bun", "bun-types"].iter().any(|types| package.depends_on(types)) {
+                Kind::Bun
             } else {
                 Kind::Npm
             }
@@ -258,6 +260,7 @@ mod tests {
             (Kind::Npm, "latest".into(), Some("package-lock.json"))
         );
         assert_eq!(of("{}", &[]), (Kind::Npm, "latest".into(), None));
+        assert_eq!(of(r#"{"devDependencies":{"@types/bun":"1"}}"#, &[]).0, Kind::Bun);
     }
 
     #[test]

@@ -84,6 +84,19 @@ const COMPILED: &[&str] = &[
     "build/index.js",
     "build/app.js",
 ];
+/// Files that are started as they are written, by a runtime that reads TypeScript.
+const TYPESCRIPT: &[&str] = &[
+    "src/index.ts",
+    "index.ts",
+    "src/server.ts",
+    "server.ts",
+    "src/main.ts",
+    "main.ts",
+    "src/app.ts",
+    "app.ts",
+    "index.tsx",
+    "src/index.tsx",
+];
 /// Folders that build tools leave a front-end in.
 const SITES: &[&str] =
     &["dist", "build", "out", "_site", ".output/public", "build/client", "dist/client", "public"];
@@ -133,6 +146,23 @@ pub fn script(package: &Package, done: &[String]) -> Option<Script> {
         _ => expand(package, name, done, 0),
     };
     (!line.is_empty()).then(|| Script { name: name.to_owned(), line })
+}
+
+/// Starts a file of TypeScript that nothing was made of: by Bun where that is the app's, or by a package that the app
+/// depends on.
+pub fn typescript(package: &Package, app: &Path, by_bun: bool) -> Option<Script> {
+    let named = ["module", "main"].into_iter().filter_map(|field| package.text(field));
+    let mut files = named.filter(|f| is_typescript(f)).chain(TYPESCRIPT.iter().copied());
+    let file = files.find(|f| app.join(f).is_file())?;
+    let runtimes =
+        [("tsx", "tsx"), ("ts-node", "ts-node"), ("@swc-node/register", "node -r @swc-node/register")];
+    let runtime =
+        if by_bun { "bun run" } else { runtimes.iter().find(|(name, _)| package.depends_on(name))?.1 };
+    Some(Script { name: "start".to_owned(), line: format!("{runtime} {file}") })
+}
+
+fn is_typescript(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|e| e == "ts" || e == "tsx")
 }
 
 /// Reads the process types of a `Procfile`; the buildpack for it reports what is wrong with one.
@@ -372,7 +402,7 @@ pub fn is_single_page(site: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lock, Package, Path, file, is_single_page, script, site};
+    use super::{Lock, Package, Path, file, is_single_page, script, site, typescript};
 
     fn package(scripts: &str) -> Package {
         Package::parse(&format!(
@@ -425,6 +455,20 @@ mod tests {
         assert_eq!(tools("node --import=tsx a.ts"), ["tsx"]);
         assert_eq!(tools("node ./node_modules/.bin/nest start"), ["@nestjs/cli"]);
         assert_eq!(tools("node a.js"), [""; 0]);
+    }
+
+    #[test]
+    fn typescript_is_started_by_what_the_app_has_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = |package: &str, by_bun| {
+            typescript(&Package::parse(package).unwrap(), dir.path(), by_bun).map(|s| s.line)
+        };
+        assert_eq!(line("{}", true), None);
+        fs_err::create_dir(dir.path().join("src")).unwrap();
+        fs_err::write(dir.path().join("src/index.ts"), "").unwrap();
+        assert_eq!(line("{}", true).as_deref(), Some("bun run src/index.ts"));
+        assert_eq!(line("{}", false), None);
+        assert_eq!(line(r#"{"devDependencies":{"tsx":"4"}}"#, false).as_deref(), Some("tsx src/index.ts"));
     }
 
     #[test]
