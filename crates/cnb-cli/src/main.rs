@@ -20,6 +20,7 @@ mod reference;
 mod remote;
 mod request;
 mod signals;
+mod source_args;
 mod text;
 mod world;
 
@@ -86,6 +87,7 @@ fn finish(outcome: Result<u8, CliError>, printer: Printer) -> u8 {
 fn dispatch(command: &Command, world: &World, printer: Printer) -> Result<u8, CliError> {
     match command {
         Command::Build(args) => commands::build::run(args, world, printer)?,
+        Command::Plan(args) => commands::plan::run(args, world, printer)?,
         Command::Run(args) => return commands::run::run(args, world, printer),
         Command::Images(args) => commands::images::run(args, world, printer)?,
         Command::Inspect(args) => commands::inspect::run(args, world, printer)?,

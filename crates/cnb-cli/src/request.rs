@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use cnb_platform::{BuildRequest, ExecEnv, HostPath, ImageRef, Isolation, Network, Output, RunRequest};
 
-use crate::args::{BuildArgs, IsolationArg, NetworkArg, RunArgs, TtyArg};
+use crate::args::{BuildArgs, PlanArgs, RunArgs, TtyArg};
 use crate::env_vars::{self, Environment};
 use crate::error::{CliError, Usage};
+use crate::source_args::{IsolationArg, NetworkArg, SourceArgs};
 use crate::{moment, place, quantity};
 
 /// What the meaning of a command line depends on.
@@ -34,29 +35,52 @@ pub(crate) fn build(
     around: &Surroundings<'_>,
 ) -> Result<(BuildRequest, Vec<String>), CliError> {
     let cwd = around.cwd;
-    let app = app(args)?;
-    let app_path = HostPath::new(cwd, &app);
-    let Some(name) = &args.image else { return Err(nameless(&app, &app_path).into()) };
+    let app = app(&args.source, args.image.as_deref())?;
+    let Some(name) = &args.image else { return Err(nameless(&app, &HostPath::new(cwd, &app)).into()) };
+    let mut warnings = Vec::new();
+    let mut request = source(&args.source, &app, name_to_give(name)?, around)?;
+    request.tags = args.tag.iter().map(|tag| name_to_give(tag)).collect::<Result<_, _>>()?;
+    request.previous_image = args.previous_image.as_deref().map(|i| place::place(i, cwd)).transpose()?;
+    request.default_process.clone_from(&args.default_process);
+    request.clear_cache = args.clear_cache;
+    for cache in &args.cache {
+        request.caches.extend(place::cache(cache, cwd)?);
+    }
+    request.outputs = args.output.iter().map(|o| place::output(o, cwd)).collect::<Result<_, _>>()?;
+    if args.publish {
+        request.outputs.insert(0, Output::Registries);
+    }
+    request.created = created(args.creation_time.as_deref(), around, &mut warnings)?;
+    request.report = path("--report", args.report.as_ref(), cwd)?;
+    request.sbom_output_dir = path("--sbom-output-dir", args.sbom_output_dir.as_ref(), cwd)?;
+    Ok((request, warnings))
+}
+
+/// Returns the build whose detection `args` ask for; its image is never made, so any name will do.
+pub(crate) fn plan(args: &PlanArgs, around: &Surroundings<'_>) -> Result<BuildRequest, CliError> {
+    let app = app(&args.source, None)?;
+    source(&args.source, &app, place::image("plan")?, around)
+}
+
+/// Returns a build of `app` with all that detection depends on.
+fn source(
+    args: &SourceArgs,
+    app: &Path,
+    name: ImageRef,
+    around: &Surroundings<'_>,
+) -> Result<BuildRequest, CliError> {
+    let cwd = around.cwd;
     if args.builder != "host" {
         return Err(Usage::new(format!("the builder `{}` is not available in this version", args.builder))
             .hint("leave `--builder` out: the host is the builder; a base comes with `--run-image oci:DIR`")
             .into());
     }
-
-    let mut warnings = Vec::new();
-    let mut request = BuildRequest::new(app_path, name_to_give(name)?);
+    let mut request = BuildRequest::new(HostPath::new(cwd, app), name);
     request.base = HostPath::new(cwd, "");
-    request.tags = args.tag.iter().map(|tag| name_to_give(tag)).collect::<Result<_, _>>()?;
-    request.previous_image = args.previous_image.as_deref().map(|i| place::place(i, cwd)).transpose()?;
     request.env = variables(&args.env, &args.env_file, around)?;
     request.buildpacks.clone_from(&args.buildpack);
     if args.buildpack.iter().any(String::is_empty) {
         return Err(Usage::new("the name of a buildpack is empty").into());
-    }
-    request.default_process.clone_from(&args.default_process);
-    request.clear_cache = args.clear_cache;
-    for cache in &args.cache {
-        request.caches.extend(place::cache(cache, cwd)?);
     }
     request.workspace = place::guest_path(&args.workspace).ok_or_else(|| {
         Usage::new(format!("invalid workspace `{}`", args.workspace.display()))
@@ -86,25 +110,20 @@ pub(crate) fn build(
         })?),
     };
     request.run_image = args.run_image.as_deref().map(|i| place::place(i, cwd)).transpose()?;
-    request.outputs = args.output.iter().map(|o| place::output(o, cwd)).collect::<Result<_, _>>()?;
-    if args.publish {
-        request.outputs.insert(0, Output::Registries);
-    }
-    request.created = created(args.creation_time.as_deref(), around, &mut warnings)?;
-    let path = |option: &str, path: &Option<PathBuf>| match path {
-        Some(path) if path.as_os_str().is_empty() => {
-            Err(Usage::new(format!("the path after `{option}` is empty")))
-        }
-        Some(path) => Ok(Some(HostPath::new(cwd, path))),
-        None => Ok(None),
-    };
-    request.report = path("--report", &args.report)?;
-    request.sbom_output_dir = path("--sbom-output-dir", &args.sbom_output_dir)?;
-    request.descriptor = path("--descriptor", &args.descriptor)?;
+    request.descriptor = path("--descriptor", args.descriptor.as_ref(), cwd)?;
     if let Some(name) = &args.exec_env {
         request.exec_env = name.parse::<ExecEnv>().map_err(|e| Usage::new(e.to_string()))?;
     }
-    Ok((request, warnings))
+    Ok(request)
+}
+
+fn path(option: &str, typed: Option<&PathBuf>, cwd: &Path) -> Result<Option<HostPath>, Usage> {
+    match typed {
+        Some(path) if path.as_os_str().is_empty() => {
+            Err(Usage::new(format!("the path after `{option}` is empty")))
+        }
+        path => Ok(path.map(|path| HostPath::new(cwd, path))),
+    }
 }
 
 /// Returns the run that `args` ask for.
@@ -133,7 +152,7 @@ pub(crate) fn run(args: &RunArgs, around: &Surroundings<'_>) -> Result<RunReques
 }
 
 /// Returns the folder with the application as typed.
-fn app(args: &BuildArgs) -> Result<PathBuf, Usage> {
+fn app(args: &SourceArgs, image: Option<&str>) -> Result<PathBuf, Usage> {
     let app = match (&args.app, &args.path) {
         (Some(app), Some(path)) => {
             let usage = Usage::new(format!(
@@ -141,7 +160,7 @@ fn app(args: &BuildArgs) -> Result<PathBuf, Usage> {
                 app.display(),
                 path.display()
             ));
-            return Err(match &args.image {
+            return Err(match image {
                 // So `pack` has it: the image first.
                 None => usage.hint(format!(
                     "the name of the image comes after `--image`: `cnb build {} --image {}`",

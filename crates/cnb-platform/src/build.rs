@@ -45,6 +45,17 @@ impl Platform {
         events: Events<'_>,
         cancel: &Cancel,
     ) -> Result<Report, Failure> {
+        self.session(request, events, cancel, |session| session.run())
+    }
+
+    /// Does something in a session that ends when the time is over or somebody cancels.
+    pub(crate) fn session<T>(
+        &self,
+        request: &BuildRequest,
+        events: Events<'_>,
+        cancel: &Cancel,
+        work: impl FnOnce(&Session<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let (done, watched) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             if let Some(timeout) = request.timeout {
@@ -54,7 +65,7 @@ impl Platform {
                     }
                 });
             }
-            let result = Session::new(self, request, events, cancel).run();
+            let result = work(&Session::new(self, request, events, cancel));
             drop(done);
             cancel.detach();
             // Whatever failed after the build was stopped failed because it was stopped.
@@ -123,8 +134,10 @@ impl<'a> Session<'a> {
 
         let known = self.phase(Phase::Analyze, || self.analyze())?;
         let mut caches = self.open_caches(&folder, &[])?;
-        let (mut world, modules) = self.enter(&folder, &parts, &project, &caches.kept)?;
-        let detected = self.phase(Phase::Detect, || self.detect(&world, &modules, &known))?;
+        let (mut world, modules) = self.enter(&folder, &parts, &project, &caches.kept.levels())?;
+        let detected = self.phase(Phase::Detect, || {
+            self.detect(&world, &modules, &known, &|event| self.detect_event(&event))
+        })?;
         let mut unread = Vec::new();
         // A cache image that turns out to be broken is left for the next cache, and its world for a new one.
         while let Some(name) =
@@ -135,7 +148,7 @@ impl<'a> Session<'a> {
             // Its locks go before the same ones are taken.
             drop(caches);
             caches = self.open_caches(&folder, &unread)?;
-            world = self.enter(&folder, &parts, &project, &caches.kept)?.0;
+            world = self.enter(&folder, &parts, &project, &caches.kept.levels())?.0;
         }
         let metadata = self.phase(Phase::Build, || self.build(&world, &detected, &known))?;
         let exported = self.phase(Phase::Export, || {
@@ -152,7 +165,13 @@ impl<'a> Session<'a> {
         Ok(report)
     }
 
-    fn detect(&self, world: &World, modules: &Modules, known: &Known) -> Result<Detected, Failure> {
+    pub(crate) fn detect(
+        &self,
+        world: &World,
+        modules: &Modules,
+        known: &Known,
+        events: &dyn Fn(cnb_detector::Event),
+    ) -> Result<Detected, Failure> {
         let target = known.analyzed.run_image.as_ref().and_then(|r| r.target.clone()).unwrap_or_default();
         let config = cnb_detector::Config {
             platform_api: API,
@@ -169,8 +188,7 @@ impl<'a> Session<'a> {
             env: world.env.clone(),
             threads: threads(),
         };
-        let events = |event: cnb_detector::Event| self.detect_event(&event);
-        cnb_detector::detect(&config, &world.root, &world.sandbox, &events).map_err(|error| {
+        cnb_detector::detect(&config, &world.root, &world.sandbox, events).map_err(|error| {
             let tried = explain::explain(&error);
             let kind = match error {
                 DetectError::NothingPassed { .. } => FailureKind::NoGroupDetected,
@@ -187,7 +205,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn detect_event(&self, event: &cnb_detector::Event) {
+    pub(crate) fn detect_event(&self, event: &cnb_detector::Event) {
         use cnb_detector::Event as E;
         match event {
             E::Participating { .. } | E::Participant { .. } => self.info(&event.to_string()),
@@ -276,7 +294,11 @@ impl<'a> Session<'a> {
         self.cancel.stopped().map_or(Ok(()), |why| Err(cancel::failure(&why)))
     }
 
-    fn phase<T>(&self, phase: Phase, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(crate) fn phase<T>(
+        &self,
+        phase: Phase,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         self.stop_if_asked()?;
         (self.events)(Event::PhaseStarted(phase));
         let start = Instant::now();
@@ -285,6 +307,11 @@ impl<'a> Session<'a> {
         (self.events)(Event::PhaseFinished(phase, taken));
         self.phases.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((phase, taken));
         Ok(result)
+    }
+
+    /// Returns what the user was warned of.
+    pub(crate) fn warned(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     pub(crate) fn event(&self, event: Event<'_>) {

@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use cnb_cache::Kept;
 use cnb_fs::{FsError, GuestPath, HostPath, Owner, Root};
 use cnb_sandbox::Sandbox;
 use cnb_spec::env::Env;
@@ -36,12 +35,14 @@ pub(crate) struct World {
 
 impl Session<'_> {
     /// Copies the application, finds buildpacks and toolchains, and starts the sandbox.
+    ///
+    /// `levels` are those of the kept layers directory, top first; there may be none.
     pub(crate) fn enter(
         &self,
         folder: &HostPath,
         parts: &Parts,
         project: &Project,
-        kept: &Kept,
+        levels: &[HostPath],
     ) -> Result<(World, Modules), Failure> {
         let prepare = |e: FsError| Failure::new(FailureKind::Other, "failed to prepare the build").because(e);
         let owner = rustix::process::geteuid().is_root().then_some(guest::HOST_USER);
@@ -63,11 +64,10 @@ impl Session<'_> {
         }
 
         let layers = GuestPath::new(LAYERS);
-        let levels = kept.levels();
         let plan = GuestPlan {
             init: &parts.init,
             work: &work,
-            levels: &levels,
+            levels,
             buildpacks: &modules.mounts,
             toolchains: &toolchains.mounts,
             files: &files,
@@ -81,7 +81,7 @@ impl Session<'_> {
         let (sandbox, places) = if let Some(sandbox) = self.isolate(parts, &plan)? {
             (sandbox, None)
         } else {
-            let places = Places::make(self.request, &work, &modules.mounts, &levels, &layers, owner)?;
+            let places = Places::make(self.request, &work, &modules.mounts, levels, &layers, owner)?;
             let started = Sandbox::without_isolation(&parts.init, owner, self.request.limits);
             let failed = |e| Failure::new(FailureKind::Other, "failed to start the build").because(e);
             (started.map_err(failed)?, Some(places))

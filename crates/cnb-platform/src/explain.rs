@@ -47,7 +47,8 @@ fn verdict(module: &TriedModule) -> String {
     }
 }
 
-fn last_lines(output: &[u8]) -> Vec<String> {
+/// Returns the last lines of what a buildpack printed, empty ones left out.
+pub(crate) fn last_lines(output: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(output);
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(LINES)..].iter().map(|l| (*l).to_owned()).collect()

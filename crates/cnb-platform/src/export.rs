@@ -207,7 +207,7 @@ pub(crate) fn publish(
         processes: metadata.processes.iter().map(process).collect(),
         layers: layers.collect(),
         outputs,
-        warnings: session.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+        warnings: session.warned(),
         milliseconds: phases
             .iter()
             .map(|(phase, taken)| (phase.heading(), u64::try_from(taken.as_millis()).unwrap_or(u64::MAX)))

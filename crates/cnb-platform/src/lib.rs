@@ -37,6 +37,7 @@ mod mountable;
 mod packages;
 mod parts;
 mod places;
+mod plan;
 mod platform;
 mod project;
 mod publish;
@@ -62,6 +63,9 @@ pub use event::{Event, Events, Level, Phase};
 pub use failure::{Failure, FailureKind};
 pub use home::{Home, HomeError};
 pub use places::{EngineKind, Found, Place, PlaceError, Places, Remote, Transfers, Written};
+pub use plan::{
+    BuildPlan, PassedOver, PlannedBuildpack, PlannedEntry, PlannedIntent, PlannedProcess, PlannedVersion,
+};
 pub use platform::{GcReport, Inspection, Platform, StoredImage};
 pub use rebase::{RebaseRequest, Rebased};
 pub use report::{Report, ReportLayer, ReportProcess};

@@ -12,7 +12,7 @@ use cnb_sandbox::{Exit, Foreground, Identity, Mount, Network, Sandbox, SandboxCo
 use cnb_spec::image_ref::ImageRef;
 
 use crate::images::BuildLabel;
-use crate::{Failure, FailureKind, Platform, Volume, guest, parts};
+use crate::{Failure, FailureKind, Home, Platform, Volume, guest, parts};
 
 /// The `PATH` of an image that has none, as engines set it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -71,7 +71,21 @@ impl Running {
 
 /// The throw-away folders of a run.
 #[derive(Debug)]
-struct RunDir(HostPath);
+pub(crate) struct RunDir(pub(crate) HostPath);
+
+impl RunDir {
+    /// Makes an empty folder that nobody else has.
+    pub(crate) fn create(home: &Home) -> Result<Self, FsError> {
+        let runs = home.runs();
+        fs::create_dir_all(runs.as_path()).map_err(FsError::on("create the directory", runs.as_path()))?;
+        let unique = atomic::beside(runs.join("x").as_path());
+        let number =
+            unique.file_name().unwrap_or_default().to_string_lossy().replace(".x.", "").replace(".tmp", "");
+        let dir = Self(runs.join(number));
+        fs::create_dir(dir.0.as_path()).map_err(FsError::on("create the directory", dir.0.as_path()))?;
+        Ok(dir)
+    }
+}
 
 impl Drop for RunDir {
     fn drop(&mut self) {
@@ -135,16 +149,14 @@ impl Platform {
     }
 
     fn run_dir(&self, owner: Option<Owner>) -> Result<RunDir, FsError> {
-        let runs = self.home.runs();
-        fs::create_dir_all(runs.as_path()).map_err(FsError::on("create the directory", runs.as_path()))?;
         let unpacked = self.home.unpacked();
         fs::create_dir_all(unpacked.as_path())
             .map_err(FsError::on("create the directory", unpacked.as_path()))?;
-        let unique = atomic::beside(runs.join("x").as_path());
-        let number =
-            unique.file_name().unwrap_or_default().to_string_lossy().replace(".x.", "").replace(".tmp", "");
-        let dir = RunDir(runs.join(number));
-        for folder in [dir.0.clone(), dir.0.join("upper"), dir.0.join("work")] {
+        let dir = RunDir::create(&self.home)?;
+        if let Some(owner) = owner {
+            crate::workdir::give(&dir.0, owner)?;
+        }
+        for folder in [dir.0.join("upper"), dir.0.join("work")] {
             fs::create_dir(folder.as_path())
                 .map_err(FsError::on("create the directory", folder.as_path()))?;
             if let Some(owner) = owner {

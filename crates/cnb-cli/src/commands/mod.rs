@@ -8,6 +8,7 @@ pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod plan;
 pub(crate) mod rebase;
 pub(crate) mod rm;
 pub(crate) mod run;

@@ -12,6 +12,7 @@ mod hostile;
 mod interrupt;
 mod outputs;
 mod places;
+mod plans;
 mod publishes;
 mod rebases;
 mod runs;
