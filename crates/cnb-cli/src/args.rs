@@ -169,6 +169,10 @@ pub(crate) struct RunArgs {
     /// A file with such variables, one a line, `#` starts a comment (repeatable); `--env` wins
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
+    /// A service binding for the application, at `SERVICE_BINDING_ROOT`: `NAME=TYPE,key=value,…`, where `key=@FILE` and `key=$VARIABLE` keep a value
+    /// out of the command line, or `NAME=DIR` or `DIR` for a folder with a file `type` and one for each key (repeatable)
+    #[arg(long, value_name = "BINDING")]
+    pub(crate) binding: Vec<String>,
     /// The process type to start instead of the default
     #[arg(long, value_name = "TYPE", conflicts_with = "entrypoint")]
     pub(crate) process: Option<String>,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use cnb_platform::{Failure, HomeError, TomlFileError};
+use cnb_platform::{BindingError, Failure, HomeError, TomlFileError};
 use cnb_registry::{CredentialsError, RegistryError};
 
 /// Why a command failed.
@@ -28,6 +28,20 @@ pub(crate) enum CliError {
     EnvFile {
         /// The file as typed.
         path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder with a binding cannot be read.
+    #[error(transparent)]
+    Binding(BindingError),
+    /// A file with a value of a binding cannot be read.
+    #[error("failed to read the file for `{key}` of the binding `{binding}`")]
+    BindingFile {
+        /// The name of the binding.
+        binding: String,
+        /// The key.
+        key: String,
         /// Why.
         #[source]
         source: io::Error,

@@ -20,6 +20,8 @@ pub(crate) fn code(error: &CliError) -> u8 {
         | CliError::Config(_)
         | CliError::CurrentFolder(_)
         | CliError::EnvFile { .. }
+        | CliError::Binding(_)
+        | CliError::BindingFile { .. }
         | CliError::Signals(_)
         | CliError::Credentials(_)
         | CliError::Registry(_)

@@ -17,6 +17,12 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
         CliError::CurrentFolder(_) => Some("change to a folder that exists".to_owned()),
         CliError::Credentials(error) => error.hint(),
         CliError::Registry(error) => of_registry(error.kind).map(str::to_owned),
+        CliError::Binding(_) => {
+            Some("a binding is a folder with a file `type` and one file for each key".to_owned())
+        }
+        CliError::BindingFile { .. } => {
+            Some("`@` means a file; write `@@` for a value that begins with `@`".to_owned())
+        }
         CliError::EnvFile { .. }
         | CliError::Signals(_)
         | CliError::Stdin(_)

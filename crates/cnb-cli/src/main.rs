@@ -5,6 +5,7 @@
 
 mod args;
 mod ask;
+mod binding;
 mod commands;
 mod env_vars;
 mod error;

@@ -7,13 +7,15 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cnb_platform::{BuildRequest, ExecEnv, HostPath, ImageRef, Isolation, Network, Output, RunRequest};
+use cnb_platform::{
+    Binding, BindingError, BuildRequest, ExecEnv, HostPath, ImageRef, Isolation, Network, Output, RunRequest,
+};
 
 use crate::args::{BuildArgs, PlanArgs, RunArgs, TtyArg};
 use crate::env_vars::{self, Environment};
 use crate::error::{CliError, Usage};
 use crate::source_args::{IsolationArg, NetworkArg, SourceArgs};
-use crate::{moment, place, quantity};
+use crate::{binding, moment, place, quantity};
 
 /// What the meaning of a command line depends on.
 pub(crate) struct Surroundings<'a> {
@@ -27,6 +29,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) terminal: bool,
     /// Reads a file with environment variables.
     pub(crate) read: &'a dyn Fn(&HostPath) -> io::Result<Vec<u8>>,
+    /// Reads a folder with a service binding, under a name.
+    pub(crate) read_binding: &'a dyn Fn(&str, &HostPath) -> Result<Binding, BindingError>,
 }
 
 /// Returns the build that `args` ask for, and what the user should be warned of.
@@ -87,6 +91,7 @@ fn source(
             .hint("write an absolute path below `/`, without `..`, such as `/workspace`")
     })?;
     request.volumes = args.volume.iter().map(|v| place::volume(v, cwd, false)).collect::<Result<_, _>>()?;
+    request.bindings = args.binding.iter().map(|b| binding::binding(b, around)).collect::<Result<_, _>>()?;
     request.network = match args.network {
         NetworkArg::Host => Network::Host,
         NetworkArg::None => Network::None,
@@ -143,6 +148,7 @@ pub(crate) fn run(args: &RunArgs, around: &Surroundings<'_>) -> Result<RunReques
         entrypoint: args.entrypoint.clone(),
         args: args.args.clone(),
         volumes: args.volume.iter().map(|v| place::volume(v, around.cwd, true)).collect::<Result<_, _>>()?,
+        bindings: args.binding.iter().map(|b| binding::binding(b, around)).collect::<Result<_, _>>()?,
         tty: match args.tty {
             TtyArg::Auto => around.terminal,
             TtyArg::Always => true,
@@ -292,7 +298,14 @@ mod tests {
             _ => Err(io::ErrorKind::NotFound.into()),
         };
         let cwd = Path::new("/home/a/My App");
-        let around = Surroundings { cwd, env: &env, now: 1000, terminal: true, read: &read };
+        let around = Surroundings {
+            cwd,
+            env: &env,
+            now: 1000,
+            terminal: true,
+            read: &read,
+            read_binding: &Binding::read,
+        };
         let words = std::iter::once("cnb").chain(typed.split_whitespace());
         meaning(CommandLine::try_parse_from(words).unwrap().command, &around)
     }
@@ -411,7 +424,14 @@ mod tests {
     fn a_source_date_epoch_that_is_no_number_is_ignored_with_a_warning() {
         let env = BTreeMap::from([("SOURCE_DATE_EPOCH".into(), "soon".into())]);
         let read = |_: &HostPath| Err(io::ErrorKind::NotFound.into());
-        let around = Surroundings { cwd: Path::new("/"), env: &env, now: 0, terminal: false, read: &read };
+        let around = Surroundings {
+            cwd: Path::new("/"),
+            env: &env,
+            now: 0,
+            terminal: false,
+            read: &read,
+            read_binding: &Binding::read,
+        };
         let mut warnings = Vec::new();
         assert_eq!(created(None, &around, &mut warnings).unwrap(), None);
         assert_eq!(warnings, ["Ignoring invalid SOURCE_DATE_EPOCH"]);

@@ -47,6 +47,10 @@ pub(crate) struct SourceArgs {
     /// A folder of this machine that the buildpacks see: read-only, or writable with `:rw` (repeatable)
     #[arg(long, value_name = "HOST:GUEST[:ro|rw]", help_heading = ENVIRONMENT)]
     pub(crate) volume: Vec<OsString>,
+    /// A service binding for the buildpacks: `NAME=TYPE,key=value,…`, where `key=@FILE` and `key=$VARIABLE` keep a value
+    /// out of the command line, or `NAME=DIR` or `DIR` for a folder with a file `type` and one for each key (repeatable)
+    #[arg(long, value_name = "BINDING", help_heading = ENVIRONMENT)]
+    pub(crate) binding: Vec<String>,
     /// The network that the buildpacks have
     #[arg(long, value_name = "NETWORK", value_enum, default_value = "host", help_heading = ENVIRONMENT)]
     pub(crate) network: NetworkArg,

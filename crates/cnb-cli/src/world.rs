@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use cnb_platform::{Home, HostPath};
+use cnb_platform::{Binding, Home, HostPath};
 
 use crate::env_vars::Environment;
 use crate::error::CliError;
@@ -73,6 +73,7 @@ impl<'a> Surroundings<'a> {
             now: moment::seconds((world.clock)()),
             terminal: world.stdin_terminal && world.stdout_terminal,
             read: &|path: &HostPath| fs_err::read(path.as_path()),
+            read_binding: &Binding::read,
         })
     }
 }

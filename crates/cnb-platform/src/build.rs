@@ -25,7 +25,7 @@ use crate::enter::World;
 use crate::modules::Modules;
 use crate::{
     BuildRequest, Cancel, Event, Events, Failure, FailureKind, Level, Phase, Places, Platform, Report,
-    Stopped, cancel, check, disk, explain, export, parts, project,
+    Stopped, binding, cancel, check, disk, explain, export, parts, project,
 };
 
 /// The API that the phases speak with each other.
@@ -45,16 +45,18 @@ impl Platform {
         events: Events<'_>,
         cancel: &Cancel,
     ) -> Result<Report, Failure> {
-        self.session(request, events, cancel, |session| session.run())
+        binding::masked(&request.bindings, events, |events| {
+            self.session(request, events, cancel, Session::run)
+        })
     }
 
     /// Does something in a session that ends when the time is over or somebody cancels.
-    pub(crate) fn session<T>(
-        &self,
-        request: &BuildRequest,
-        events: Events<'_>,
-        cancel: &Cancel,
-        work: impl FnOnce(&Session<'_>) -> Result<T, Failure>,
+    pub(crate) fn session<'a, T>(
+        &'a self,
+        request: &'a BuildRequest,
+        events: Events<'a>,
+        cancel: &'a Cancel,
+        work: impl FnOnce(&Session<'a>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let (done, watched) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
@@ -155,6 +157,7 @@ impl<'a> Session<'a> {
             self.stop_if_asked()?;
             export::export(self, &world, &detected, &metadata, &known, &caches.kept, &parts, &project)
         })?;
+        self.check_leaks(&known, &exported)?;
         self.stop_if_asked()?;
         if let Some(dir) = &self.request.sbom_output_dir {
             export::copy_sboms(&world, dir)?;

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use cnb_fs::FsError;
 
-use crate::{BuildRequest, Failure, FailureKind};
+use crate::{BuildRequest, Failure, FailureKind, binding};
 
 /// Finds what is wrong with the request before anything is started.
 pub(crate) fn check(request: &BuildRequest) -> Result<(), Failure> {
@@ -39,6 +39,9 @@ pub(crate) fn check(request: &BuildRequest) -> Result<(), Failure> {
                 volume.guest
             )));
         }
+    }
+    if let Some(conflict) = binding::conflict(&request.bindings) {
+        return Err(wrong(conflict));
     }
     for (name, value) in &request.env {
         if name.is_empty() || name.contains(['/', '=', '\0']) || value.as_bytes().contains(&0) {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use cnb_fs::{FsError, GuestPath, HostPath, Owner, Root};
+use cnb_fs::{FsError, GuestPath, HostPath, Owner, Root, atomic};
 use cnb_sandbox::Sandbox;
 use cnb_spec::env::Env;
 
@@ -18,7 +18,7 @@ use crate::project::Project;
 use crate::source::{self, SourceConfig};
 use crate::unisolated::Places;
 use crate::workdir::{self, WorkDir};
-use crate::{Failure, FailureKind, Isolation, host};
+use crate::{Failure, FailureKind, Isolation, binding, host};
 
 /// The world in which the buildpacks run.
 pub(crate) struct World {
@@ -48,7 +48,9 @@ impl Session<'_> {
         let owner = rustix::process::geteuid().is_root().then_some(guest::HOST_USER);
         let work = WorkDir::create(folder, owner).map_err(prepare)?;
         let modules = self.modules(project, parts, &work)?;
-        let settings = self.settings();
+        let bindings = &self.request.bindings;
+        let mut settings = self.settings();
+        host::settings::certificates::add(&mut settings, &binding::certificates(bindings));
         let toolchains = self.toolchains();
         self.copy_source(project, &work, owner)?;
         let mut hosts = settings.env.clone();
@@ -57,6 +59,9 @@ impl Session<'_> {
             let path = work.platform().join("env").join(&name);
             fs_err::write(path.as_path(), value.as_bytes())
                 .map_err(|e| prepare(FsError::on("write", path.as_path())(e)))?;
+        }
+        if !bindings.is_empty() {
+            self.tell_binding_root(&work.platform(), binding::GUEST).map_err(prepare)?;
         }
         let files = write_settings(&settings, &work, owner).map_err(prepare)?;
         for dir in [work.platform(), work.files()] {
@@ -72,6 +77,7 @@ impl Session<'_> {
             toolchains: &toolchains.mounts,
             files: &files,
             volumes: &self.request.volumes,
+            bindings,
             workspace: &self.request.workspace,
             layers: &layers,
             network: self.request.network,
@@ -82,6 +88,12 @@ impl Session<'_> {
             (sandbox, None)
         } else {
             let places = Places::make(self.request, &work, &modules.mounts, levels, &layers, owner)?;
+            if !bindings.is_empty() {
+                let root = places.bindings();
+                binding::write(bindings, root.as_path(), owner).map_err(prepare)?;
+                let name = root.to_string();
+                self.tell_binding_root(&places.platform(), &name).map_err(prepare)?;
+            }
             let started = Sandbox::without_isolation(&parts.init, owner, self.request.limits);
             let failed = |e| Failure::new(FailureKind::Other, "failed to start the build").because(e);
             (started.map_err(failed)?, Some(places))
@@ -110,6 +122,14 @@ impl Session<'_> {
             work,
         };
         Ok((world, modules))
+    }
+
+    /// Tells the buildpacks where the bindings are, as if the user had set the variable.
+    fn tell_binding_root(&self, platform: &HostPath, root: &str) -> Result<(), FsError> {
+        let path = platform.join("env").join(binding::ROOT);
+        self.debug(&format!("{} is {root}", binding::ROOT));
+        atomic::write(path.as_path(), root.as_bytes())?;
+        workdir::let_read(path.as_path())
     }
 
     /// Starts the sandbox; `None` when the build goes on without one.

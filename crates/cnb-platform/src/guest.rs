@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use cnb_fs::{GuestPath, HostPath, Owner};
 use cnb_sandbox::{Identity, Limits, Mount, Network, SandboxConfig, Upper};
 
-use crate::Volume;
 use crate::host::toolchains::ReadOnlyMount;
 use crate::workdir::WorkDir;
+use crate::{Binding, Volume, binding};
 
 /// The build user inside: the `cnb` user of run images.
 pub(crate) const USER: Owner = Owner { uid: 1001, gid: 1000 };
@@ -81,6 +81,7 @@ pub(crate) struct GuestPlan<'a> {
     /// Generated files: where they appear, and where they are.
     pub files: &'a [(GuestPath, HostPath)],
     pub volumes: &'a [Volume],
+    pub bindings: &'a [Binding],
     pub workspace: &'a GuestPath,
     pub layers: &'a GuestPath,
     pub network: Network,
@@ -136,6 +137,7 @@ impl GuestPlan<'_> {
             guest: GuestPath::new("/platform"),
             writable: false,
         });
+        mounts.extend(binding::mounts(self.bindings));
         mounts.push(Mount::Dir { guest: GuestPath::new("/cnb/buildpacks"), mode: 0o755 });
         for buildpack in self.buildpacks {
             let guest =
@@ -226,6 +228,7 @@ mod tests {
             }],
             files: &[(GuestPath::new("/etc/ssl/certs/ca.crt"), HostPath::absolute("/ca"))],
             volumes,
+            bindings: &[],
             workspace: &GuestPath::new("/workspace"),
             layers: &GuestPath::new("/layers"),
             network: Network::Host,

@@ -16,6 +16,7 @@
 
 mod analysis;
 mod base;
+mod binding;
 mod build;
 mod caches;
 mod cancel;
@@ -32,6 +33,7 @@ mod home;
 pub mod host;
 mod images;
 mod inspect;
+mod leaks;
 mod modules;
 mod mountable;
 mod packages;
@@ -51,6 +53,7 @@ mod unisolated;
 mod user_config;
 mod workdir;
 
+pub use binding::{Binding, BindingError};
 pub use cancel::{Cancel, Stopped};
 pub use cnb_fs::toml_file::TomlFileError;
 pub use cnb_fs::{GuestPath, HostPath};

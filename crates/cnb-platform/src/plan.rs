@@ -19,7 +19,8 @@ use crate::build::{API, Known, Session, in_phase};
 use crate::modules::Modules;
 use crate::run::RunDir;
 use crate::{
-    BuildRequest, Cancel, Events, Failure, FailureKind, Phase, Platform, base, check, explain, parts, project,
+    BuildRequest, Cancel, Events, Failure, FailureKind, Phase, Platform, base, binding, check, explain,
+    parts, project,
 };
 
 /// What a build would do; `cnb plan --json` prints it.
@@ -118,7 +119,9 @@ impl Platform {
         events: Events<'_>,
         cancel: &Cancel,
     ) -> Result<BuildPlan, Failure> {
-        self.session(request, events, cancel, |session| session.plan())
+        binding::masked(&request.bindings, events, |events| {
+            self.session(request, events, cancel, Session::plan)
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use cnb_spec::image_ref::ImageRef;
 
 pub use cnb_sandbox::{Limits, Network};
 
-use crate::{EngineKind, Place};
+use crate::{Binding, EngineKind, Place};
 
 /// One build.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct BuildRequest {
     pub workspace: GuestPath,
     /// Folders of the host that the buildpacks see.
     pub volumes: Vec<Volume>,
+    /// Service bindings for the buildpacks; what is in them reaches no image, cache or output.
+    pub bindings: Vec<Binding>,
     /// Which network the buildpacks have.
     pub network: Network,
     /// How the buildpacks are kept from the host.
@@ -92,6 +94,7 @@ impl BuildRequest {
             caches: Vec::new(),
             workspace: GuestPath::new("/workspace"),
             volumes: Vec::new(),
+            bindings: Vec::new(),
             network: Network::Host,
             isolation: Isolation::Auto,
             limits: Limits { processes: Some(4096), open_files: Some(65_536), memory: None },

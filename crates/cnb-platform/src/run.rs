@@ -12,7 +12,7 @@ use cnb_sandbox::{Exit, Foreground, Identity, Mount, Network, Sandbox, SandboxCo
 use cnb_spec::image_ref::ImageRef;
 
 use crate::images::BuildLabel;
-use crate::{Failure, FailureKind, Home, Platform, Volume, guest, parts};
+use crate::{Binding, Failure, FailureKind, Home, Platform, Volume, binding, guest, parts};
 
 /// The `PATH` of an image that has none, as engines set it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +34,8 @@ pub struct RunRequest {
     pub args: Vec<String>,
     /// Folders of the host that the app sees.
     pub volumes: Vec<Volume>,
+    /// Service bindings for the app, shown at `$SERVICE_BINDING_ROOT`.
+    pub bindings: Vec<Binding>,
     /// Whether the app gets a terminal.
     pub tty: bool,
 }
@@ -97,6 +99,9 @@ impl Drop for RunDir {
 impl Platform {
     /// Starts an image.
     pub fn run(&self, request: &RunRequest) -> Result<Running, Failure> {
+        if let Some(conflict) = binding::conflict(&request.bindings) {
+            return Err(Failure::new(FailureKind::Request, conflict));
+        }
         let image = self.stored(&request.image)?;
         let name = request.image.typed();
         let argv = command(&image, request)?;
@@ -120,9 +125,13 @@ impl Platform {
         let (uid, gid) = user(&image.config().config.user, &lowers).ok_or_else(|| {
             failed("run").because(format!("it has no user `{}`", image.config().config.user))
         })?;
+        let mut env = environment(&image, request, &home_of(uid, &lowers));
+        let mut mounts = mounts(lowers.clone(), &dir.0, &request.volumes);
+        mounts.extend(binding::trust_in_run(&request.bindings, &lowers, &mut env));
+        mounts.extend(binding::mounts(&request.bindings));
         let config = SandboxConfig {
             init: parts.init,
-            mounts: mounts(lowers.clone(), &dir.0, &request.volumes),
+            mounts,
             identity: match owner {
                 None => Identity::Caller { uid, gid },
                 Some(o) => Identity::Host { host_uid: o.uid, host_gid: o.gid, uid, gid },
@@ -134,7 +143,7 @@ impl Platform {
         let sandbox = Sandbox::start(&config).map_err(|e| failed("start a sandbox for").because(e))?;
         let working_dir = &image.config().config.working_dir;
         let command = Foreground {
-            env: environment(&image, request, &home_of(uid, &lowers)),
+            env,
             cwd: GuestPath::new(if working_dir.is_empty() { "/" } else { working_dir }),
             terminal: request.tty,
             argv: argv.iter().map(OsString::from).collect(),
@@ -241,6 +250,9 @@ fn environment(image: &Image, request: &RunRequest, home: &str) -> BTreeMap<OsSt
     for pair in &image.config().config.env {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         set(name, value);
+    }
+    if !request.bindings.is_empty() {
+        set(binding::ROOT, binding::GUEST);
     }
     if let Some(port) = request.port {
         set("PORT", &port.to_string());

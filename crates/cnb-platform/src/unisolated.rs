@@ -111,6 +111,11 @@ impl Places {
         self.dir.join("platform")
     }
 
+    /// In the place of `/platform/bindings`.
+    pub(crate) fn bindings(&self) -> HostPath {
+        self.platform().join("bindings")
+    }
+
     /// In the place of `/home/cnb`.
     pub(crate) fn home(&self) -> HostPath {
         self.dir.join("home")

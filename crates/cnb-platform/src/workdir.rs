@@ -37,6 +37,7 @@ impl WorkDir {
             (work.home(), true),
             (work.platform(), false),
             (work.platform().join("env"), false),
+            (work.platform().join("bindings"), false),
             (work.files(), false),
         ] {
             fs::create_dir(folder.as_path())

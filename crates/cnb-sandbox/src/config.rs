@@ -79,6 +79,11 @@ pub enum Mount {
         /// Its permissions.
         mode: u32,
     },
+    /// What was mounted before at this path cannot be changed any more; what is below in mounts of its own can.
+    ReadOnly {
+        /// The mount point.
+        guest: GuestPath,
+    },
     /// A small file.
     File {
         /// Where it appears.

@@ -260,6 +260,7 @@ fn steps_for(mount: &Mount, steps: &mut Vec<Step>) {
             steps.push(Step::Link { guest: guest(path), target: guest(target) });
         }
         Mount::Dir { guest: path, mode } => steps.push(Step::Dir { guest: guest(path), mode: *mode }),
+        Mount::ReadOnly { guest: path } => steps.push(Step::ReadOnly { guest: guest(path) }),
         Mount::File { guest: path, contents, mode } => {
             steps.push(Step::File { guest: guest(path), contents: Bytes(contents.clone()), mode: *mode });
         }

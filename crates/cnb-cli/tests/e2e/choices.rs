@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::builds::APP;
+use crate::own_root;
 use crate::support::{Bench, Running, User, as_each_user, is_root};
 
 #[test]
@@ -248,24 +249,7 @@ fn without_isolation_root_gets_the_same_image() {
     let buildpack = bench.buildpack("test/app", APP);
     let base = bench.empty_base();
     let build = bench.build_command("app", &buildpack, &["--isolation", "none", "--quiet"]);
-    // A root file system of its own, so that nothing appears on this one.
-    let script = r#"set -eu
-        mkdir "$D/mount" && mount -t tmpfs none "$D/mount" && cd "$D/mount" && mkdir upper work root
-        mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work none root
-        for f in /proc /dev /tmp "$D" "$(dirname "$1")"; do mkdir -p "root$f"; mount --rbind "$f" "root$f"; done
-        for i in 1 2; do chroot root env -C "$D" "$@"; done
-        chroot root ls -d /layers /workspace || true"#;
-    let mut command = std::process::Command::new("unshare");
-    command
-        .args(["--mount", "--propagation", "private", "bash", "-c", script, "bash"])
-        .arg(build.get_program())
-        .args(build.get_args());
-    command.env("D", bench.path("")).env("CNB_HOME", bench.path("home"));
-    let done = Running::start(command)
-        .finish()
-        .expect(0)
-        .says("cannot access '/layers'")
-        .says("cannot access '/workspace'");
+    let done = own_root::run(&bench, &build, 2);
     let isolated = bench.build("isolated", &buildpack, &["--quiet", "--run-image", &base]);
     drop(isolated);
     let isolated = bench.build("isolated", &buildpack, &["--quiet"]).expect(0).stdout;

@@ -3,6 +3,7 @@
 //! Every claim is tried as whoever runs the tests and, where that is root, as an ordinary user too.
 //! Buildpacks are shell scripts; what the bundled ones do is tried beside them.
 
+mod bindings;
 mod builds;
 mod caches;
 mod choices;
@@ -11,6 +12,7 @@ mod examples;
 mod hostile;
 mod interrupt;
 mod outputs;
+mod own_root;
 mod places;
 mod plans;
 mod publishes;

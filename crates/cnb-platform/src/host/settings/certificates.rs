@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::Collector;
+use cnb_fs::GuestPath;
+
+use super::{Collector, GuestFile, Settings};
 use crate::host::run_base::list::CA_BUNDLES;
 
 /// Where the bundle is in the build.
 pub(super) const GUEST: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The variables with which tools are told of a bundle, in the order in which the user's own are read.
-const VARIABLES: [&str; 8] = [
+pub(crate) const VARIABLES: [&str; 8] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
@@ -55,8 +57,23 @@ pub(super) fn collect(found: &mut Collector<'_>, from_npm: Option<PathBuf>) {
     found.file(GUEST, bundle);
 }
 
+/// Adds certificates in PEM to the bundle, and makes one where there is none.
+pub(crate) fn add(settings: &mut Settings, pem: &str) {
+    if pem.is_empty() {
+        return;
+    }
+    for name in VARIABLES {
+        settings.env.insert(name.to_owned(), GUEST.to_owned());
+    }
+    let guest = GuestPath::new(GUEST);
+    match settings.files.iter_mut().find(|file| file.guest == guest) {
+        Some(file) => file.contents.extend_from_slice(pem.as_bytes()),
+        None => settings.files.push(GuestFile { guest, contents: pem.into() }),
+    }
+}
+
 /// Returns the certificates of a PEM file; anything else in it, such as a key, stays outside.
-fn certificates(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn certificates(text: &str) -> impl Iterator<Item = &str> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     text.match_indices(BEGIN).filter_map(|(start, _)| {

@@ -6,7 +6,7 @@
 
 mod address;
 mod cargo;
-mod certificates;
+pub(crate) mod certificates;
 mod go;
 mod maven;
 mod npm;
