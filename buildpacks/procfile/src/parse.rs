@@ -48,10 +48,11 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Vec<Problem>> {
     if problems.is_empty() { Ok(entries.into_iter().map(|(_, e)| e).collect()) } else { Err(problems) }
 }
 
-/// Returns the type that the image starts by default: `web`, or the only one.
+/// Returns the type that the image starts by default: `web`, or the only one; never `release`, which runs only when it
+/// is asked for.
 pub fn default_type(entries: &[Entry]) -> Option<&str> {
     match entries {
-        [only] => Some(&only.kind),
+        [only] if only.kind != "release" => Some(&only.kind),
         _ => entries.iter().map(|e| e.kind.as_str()).find(|k| *k == "web"),
     }
 }
@@ -120,5 +121,7 @@ mod tests {
         assert_eq!(default("a: 1").as_deref(), Some("a"));
         assert_eq!(default("a: 1\nb: 2"), None);
         assert_eq!(default(""), None);
+        assert_eq!(default("release: migrate"), None);
+        assert_eq!(default("release: migrate\nweb: 2").as_deref(), Some("web"));
     }
 }

@@ -118,3 +118,18 @@ fn no_image_can_name_files_of_the_host() {
         assert!(!done.stdout.contains("SECRET") && !done.stdout.contains("root:*"), "{}", done.stdout);
     });
 }
+
+#[test]
+fn a_release_process_of_a_procfile_runs_only_when_it_is_asked_for() {
+    as_each_user(|bench| {
+        bench.file("app/Procfile", "release: echo migrated\n");
+        bench.file("app/index.html", "hello");
+        bench.cnb(["build", "app", "--image", "app", "--buildpack", "cnb/static,cnb/procfile"]).expect(0);
+        let found = bench.cnb(["inspect", "app", "--json"]).expect(0).json();
+        let processes = found["processes"].as_array().expect("a list");
+        let release = processes.iter().find(|p| p["type"] == "release").expect("the process");
+        assert_eq!(release["default"], false);
+        assert!(processes.iter().any(|p| p["type"] == "web" && p["default"] == true), "{processes:?}");
+        assert_eq!(bench.cnb(["run", "app", "--process", "release"]).expect(0).stdout, "migrated\n");
+    });
+}
