@@ -23,6 +23,8 @@ const PEERS: &[(&str, &str)] = &[
     ("newuidmap", "uidmap"),
     ("openssl", "openssl"),
     ("perl", "perl-base"),
+    // Examples have a database.
+    ("pg_ctlcluster", "postgresql"),
     ("podman", "podman"),
     // Some specification cases use it for registries that misbehave.
     ("python3", "python3"),
@@ -79,6 +81,10 @@ pub fn run(root: &Path, around: &Surroundings, say: &(dyn Fn(&str) + Sync)) -> R
     let package = package(root, around, say)?;
     let platform = root.join("target/release/cnb");
     try_package(root, around, &package, &platform, say)?;
+    let needed = crate::examples::missing(root, &[], &around.path).map_err(|e| format!("examples: {e}"))?;
+    if around.ci && !needed.is_empty() {
+        return Err(format!("examples need {}", needed.join(", ")));
+    }
     let start = Instant::now();
     let count = crate::examples::run_all(root, &platform, &[], say).map_err(|e| format!("examples: {e}"))?;
     say(&format!("==> examples: {count} commands passed in {} s", start.elapsed().as_secs()));

@@ -5,12 +5,15 @@
 //! anything. In a block of kind `sh`, each line is a command. A line that ends with `\` goes on. All run in the
 //! folder of the workspace, with `cnb` being the given program and `CNB_HOME` a new directory.
 //!
+//! A README with `<!-- needs: PROGRAM … -->` is skipped, and said to be, where a program is not on the `PATH`.
+//!
 //! `cnb run … -p PORT` runs in the background: the next command starts when the port answers, and at the next
 //! `cnb run` or the end of the README it gets SIGTERM. The port is replaced by a free one, everywhere.
 
 mod readme;
 mod server;
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -44,17 +47,46 @@ pub enum ExampleError {
 pub fn run_all(root: &Path, cnb: &Path, dirs: &[PathBuf], say: &dyn Fn(&str)) -> Result<usize, ExampleError> {
     let dirs = if dirs.is_empty() { example_dirs(root)? } else { dirs.to_vec() };
     let cnb = std::path::absolute(cnb)?;
-    let mut count = 0;
+    let (mut count, mut skipped) = (0, 0);
     for dir in &dirs {
         let readme = dir.join("README.md");
         say(&format!("===> {}", readme.display()));
+        let missing = missing_in(&fs_err::read_to_string(root.join(&readme))?, &search_path());
+        if !missing.is_empty() {
+            say(&format!("skipped: it needs {}", missing.join(", ")));
+            skipped += 1;
+            continue;
+        }
         count += run_readme(root, &cnb, &readme, say)?;
     }
-    if count == 0 {
+    if count == 0 && skipped == 0 {
         let names: Vec<_> = dirs.iter().map(|d| d.display().to_string()).collect();
         return Err(ExampleError::Nothing(names.join(", ")));
     }
     Ok(count)
+}
+
+/// Returns the programs that READMEs in `dirs`, or all, need and that are not along `path`.
+pub fn missing(root: &Path, dirs: &[PathBuf], path: &OsStr) -> Result<Vec<String>, ExampleError> {
+    let dirs = if dirs.is_empty() { example_dirs(root)? } else { dirs.to_vec() };
+    let mut missing = Vec::new();
+    for dir in dirs {
+        missing.extend(missing_in(&fs_err::read_to_string(root.join(dir).join("README.md"))?, path));
+    }
+    missing.sort();
+    missing.dedup();
+    Ok(missing)
+}
+
+fn missing_in(readme: &str, path: &OsStr) -> Vec<String> {
+    let is_there = |program: &&str| std::env::split_paths(path).any(|dir| dir.join(program).is_file());
+    let needs = readme::needs(readme).into_iter().filter(|program| !is_there(program));
+    needs.map(str::to_owned).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command line program: commands run with the user's PATH")]
+fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
 }
 
 /// Runs the commands of one README; returns how many there were.
@@ -122,11 +154,7 @@ impl<'a> World<'a> {
         let bin = home.path().join("bin");
         fs_err::create_dir(&bin)?;
         fs_err::os::unix::fs::symlink(cnb, bin.join("cnb"))?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a command line program: commands run with the user's PATH"
-        )]
-        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = search_path();
         let dirs = std::iter::once(bin).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(dirs).map_err(std::io::Error::other)?;
         Ok(Self { root, home, path })
@@ -192,6 +220,13 @@ mod tests {
             Err("examples/app/README.md:2: `exit 3` failed with exit status: 3"),
         );
         check_readme(ECHO, "no commands", Err("found no README with commands in examples/app"));
+    }
+
+    #[test]
+    fn a_readme_that_needs_what_is_not_there_is_skipped() {
+        let readme = "<!-- needs: sh no-such-program -->\n```sh\nexit 3\n```";
+        assert_eq!(missing_in(readme, &search_path()), ["no-such-program"]);
+        check_readme(ECHO, readme, Ok(0));
     }
 
     #[test]

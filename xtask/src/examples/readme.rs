@@ -53,6 +53,12 @@ pub(super) fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
+/// Returns the programs of `<!-- needs: … -->`, without which the commands cannot run.
+pub(super) fn needs(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter_map(|l| l.trim().strip_prefix("<!-- needs:")?.strip_suffix("-->"));
+    lines.flat_map(str::split_whitespace).collect()
+}
+
 /// Returns the port of a `cnb run … -p PORT`, a command that does not end by itself.
 pub(super) fn port_of(command: &str) -> Option<u16> {
     let words: Vec<&str> = command.split_whitespace().collect();
