@@ -14,6 +14,9 @@ use rustix::io::Errno;
 
 use crate::{FsError, GuestPath};
 
+/// The permissions that what is made through a [`Root`] never has, as in a container: writing by others.
+const UMASK: u32 = 0o022;
+
 /// The numeric owner that files made through a [`Root`] are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -84,10 +87,21 @@ impl Root {
         self.resolve(path, flags, Mode::empty()).map_err(FsError::on("open", path.as_guest()))
     }
 
-    /// Opens `path` with `flags`, creating a file with `mode`, to which the umask applies, if there is none.
+    /// Opens `path` with `flags`, creating a file if there is none: with `mode`, less the bits 022.
+    ///
+    /// The umask of this process does not count: what is created may become part of an image.
     pub fn create(&self, path: &GuestPath, flags: OFlags, mode: u32) -> Result<OwnedFd, FsError> {
-        let file = self.resolve(path, flags | OFlags::CREATE, Mode::from_raw_mode(mode));
-        let file = file.map_err(FsError::on("write", path.as_guest()))?;
+        let on_error = |e: Errno| FsError::on("write", path.as_guest())(e);
+        let mode = Mode::from_raw_mode(mode & !UMASK);
+        let file = match self.resolve(path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
+            Ok(file) => {
+                fs::fchmod(&file, mode).map_err(on_error)?;
+                file
+            }
+            // A file that is there keeps its mode; a link leads to where it leads.
+            Err(Errno::EXIST) => self.resolve(path, flags | OFlags::CREATE, mode).map_err(on_error)?,
+            Err(e) => return Err(on_error(e)),
+        };
         self.give(&file).map_err(FsError::on("give to the build user", path.as_guest()))?;
         Ok(file)
     }
@@ -137,7 +151,7 @@ impl Root {
         }
     }
 
-    /// Creates or replaces a file with `bytes`, parents included; the umask applies to `mode`.
+    /// Creates or replaces a file with `bytes`, parents included; `mode` is taken less the bits 022.
     pub fn write(&self, path: &GuestPath, bytes: &[u8], mode: u32) -> Result<(), FsError> {
         if let Some(parent) = path.parent() {
             self.create_dir_all(&parent)?;
@@ -160,8 +174,13 @@ impl Root {
         self.create_dir_all(&parent)?;
         let parent =
             self.resolve(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).map_err(on_error)?;
-        match fs::mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
+        let mode = Mode::from_raw_mode(0o777 & !UMASK);
+        match fs::mkdirat(&parent, name, mode) {
             Ok(()) => {
+                // Not by name: a link that has taken its place must not lead anywhere.
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let folder = fs::openat(&parent, name, flags, Mode::empty()).map_err(on_error)?;
+                fs::fchmod(folder, mode).map_err(on_error)?;
                 if let Some(owner) = self.owner {
                     chown_at(&parent, name, owner).map_err(on_error)?;
                 }

@@ -6,16 +6,32 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cnb_testkit::engine::{Dockerd, Podman};
-use cnb_testkit::peers::{available, available_to_root, run};
+use cnb_testkit::peers::{available, available_to_root, is_root, run};
 use cnb_testkit::{free_port, wait_for};
 
-/// The examples, what each needs of the host, and whether it is a server.
-const EXAMPLES: &[(&str, &str, bool)] = &[
-    ("static-site", "sh", true),
-    ("procfile-shell", "sh", false),
-    ("go-http", "go", true),
-    ("node-express", "npm", true),
+/// What an example does when it is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Serves on its port.
+    Server,
+    /// Ends well.
+    Task,
+    /// Serves, but only with a database, which the commands of its README give it.
+    WithDatabase,
+}
+
+/// The examples, what each needs of the host, and what it does.
+const EXAMPLES: &[(&str, &str, Kind)] = &[
+    ("static-site", "sh", Kind::Server),
+    ("procfile-shell", "sh", Kind::Task),
+    ("go-http", "go", Kind::Server),
+    ("node-express", "npm", Kind::Server),
+    ("node-postgres", "npm", Kind::WithDatabase),
+    ("django-postgres", "python3", Kind::WithDatabase),
 ];
+
+/// An ordinary user that every system has.
+const ORDINARY: &str = "65534";
 
 /// How long a server may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,11 +44,36 @@ fn examples() -> PathBuf {
 #[track_caller]
 fn build(home: &Path, app: &Path, name: &str, outputs: &[String]) -> serde_json::Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cnb"));
-    command.env("CNB_HOME", home).args(["build", "--json", "--image", name]).arg(app).stdin(Stdio::null());
+    command.env("CNB_HOME", home).args(["build", "--json", "--image", name]).arg(app);
     for output in outputs {
         command.args(["--output", output]);
     }
-    let output = command.output().expect("start cnb");
+    report(name, command)
+}
+
+/// Builds `app` like [`build`] but in every way that must not matter: as another user where root runs the tests, in
+/// another time zone and language, and with another umask.
+#[track_caller]
+fn build_differently(dir: &Path, app: &Path, name: &str) -> serde_json::Value {
+    let program = dir.join("cnb");
+    fs_err::copy(env!("CARGO_BIN_EXE_cnb"), &program).expect("a copy of the program");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
+    // What the tests' user keeps at home, toolchains among them, another one does not have.
+    let at_home = ["django-postgres"].contains(&name);
+    if is_root() && !at_home {
+        run("chown", &["-R", ORDINARY, dir.to_str().expect("UTF-8")], dir);
+        let ids = [format!("--reuid={ORDINARY}"), format!("--regid={ORDINARY}")];
+        command.arg("setpriv").args(ids).arg("--clear-groups");
+    }
+    command.arg(program).args(["build", "--json", "--image", name]).arg(app);
+    command.env("CNB_HOME", dir.join("two")).env("TZ", "Pacific/Kiritimati").env("LC_ALL", "C.UTF-8");
+    report(name, command)
+}
+
+#[track_caller]
+fn report(name: &str, mut command: Command) -> serde_json::Value {
+    let output = command.stdin(Stdio::null()).output().expect("start cnb");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {}\n{stderr}", output.status);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{name}: {e}\n{stderr}"))
@@ -40,7 +81,7 @@ fn build(home: &Path, app: &Path, name: &str, outputs: &[String]) -> serde_json:
 
 #[test]
 fn examples_are_the_same_from_everywhere_and_run_in_podman_and_dockerd() {
-    for (name, needs, server) in EXAMPLES {
+    for &(name, needs, kind) in EXAMPLES {
         if !available(&[needs]) {
             continue;
         }
@@ -66,9 +107,9 @@ fn examples_are_the_same_from_everywhere_and_run_in_podman_and_dockerd() {
 
         let first = build(&dir.path().join("one"), &examples().join(name), name, &outputs);
         let again = build(&dir.path().join("one"), &examples().join(name), name, &[]);
-        let other = build(&dir.path().join("two"), &elsewhere.join(name), name, &[]);
+        let other = build_differently(dir.path(), &elsewhere.join(name), name);
         assert_eq!(first["digest"], again["digest"], "{name}: built again");
-        assert_eq!(first["digest"], other["digest"], "{name}: built from another folder, for the first time");
+        assert_eq!(first["digest"], other["digest"], "{name}: built from another folder by another user");
         let all_reused = again["layers"].as_array().is_some_and(|l| l.iter().all(|l| l["reused"] == true));
         assert!(all_reused, "{name}: {again}");
 
@@ -76,26 +117,29 @@ fn examples_are_the_same_from_everywhere_and_run_in_podman_and_dockerd() {
             run("skopeo", &["inspect", "oci:layout"], dir.path());
             run("umoci", &["stat", "--image", "layout:latest"], dir.path());
         }
+        if kind == Kind::WithDatabase {
+            continue;
+        }
         let archive = dir.path().join("docker.tar");
         if Podman::is_available() {
             let podman = Podman::start().expect("podman");
             let image = podman.load(&archive);
-            answers(name, *server, |port| podman.begin(&image, port).expect("podman"));
+            answers(name, kind, |port| podman.begin(&image, port).expect("podman"));
         }
         if Dockerd::is_available() {
             let dockerd = Dockerd::start().expect("dockerd");
             dockerd.load(&archive);
-            answers(name, *server, |port| dockerd.begin(&format!("{name}:latest"), port).expect("docker"));
+            answers(name, kind, |port| dockerd.begin(&format!("{name}:latest"), port).expect("docker"));
         }
     }
 }
 
 /// Checks that a started image serves on its port, or ends well where it is no server.
 #[track_caller]
-fn answers(name: &str, server: bool, start: impl Fn(u16) -> Child) {
+fn answers(name: &str, kind: Kind, start: impl Fn(u16) -> Child) {
     let port = free_port().expect("a free port");
     let mut child = start(port);
-    if !server {
+    if kind == Kind::Task {
         assert!(child.wait().expect("wait for the engine").success(), "{name}");
         return;
     }
