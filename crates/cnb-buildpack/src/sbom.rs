@@ -66,13 +66,16 @@ impl Component {
     }
 }
 
-/// Packages also write sentences into their licence field, which are no expressions.
+/// Packages also write sentences into their licence field, which are no expressions: in one, names and operators
+/// stand in turns.
 fn is_spdx_like(text: &str) -> bool {
-    let word = |w: &str| {
-        matches!(w, "AND" | "OR" | "WITH")
-            || w.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+'))
-    };
-    !text.is_empty() && !text.contains("SEE LICENSE") && text.split([' ', '(', ')']).all(word)
+    let is_name = |w: &str| w.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+'));
+    let words: Vec<&str> = text.split([' ', '(', ')']).filter(|w| !w.is_empty()).collect();
+    let in_turns = words.iter().enumerate().all(|(n, word)| {
+        let is_operator = matches!(*word, "AND" | "OR" | "WITH");
+        if n % 2 == 1 { is_operator } else { !is_operator && is_name(word) }
+    });
+    words.len() % 2 == 1 && in_turns
 }
 
 impl FromIterator<Component> for Sbom {
@@ -134,7 +137,7 @@ pub fn purl_segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Component, Kind, Sbom, purl_segment};
+    use super::{Component, Kind, Sbom, is_spdx_like, purl_segment};
 
     #[test]
     fn components_are_sorted_and_listed_once() {
@@ -147,6 +150,17 @@ mod tests {
         assert_eq!(json["specVersion"], "1.5");
         assert_eq!(json["components"][0]["licenses"][0]["expression"], "MIT");
         assert_eq!(json["components"][1].get("licenses"), None);
+    }
+
+    #[test]
+    fn only_expressions_count_as_licences() {
+        for good in ["MIT", "(MIT OR Apache-2.0)", "GPL-2.0-only WITH Classpath-exception-2.0", "LGPL-2.1+"] {
+            assert!(is_spdx_like(good), "{good}");
+        }
+        for bad in ["", "MIT License", "SEE LICENSE IN x", "AND", "MIT OR", "BSD, 3 clauses", "custom: mine"]
+        {
+            assert!(!is_spdx_like(bad), "{bad}");
+        }
     }
 
     #[test]
