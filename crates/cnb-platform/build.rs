@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::static_cargo::{PARTS, StaticBuild};
 
 /// The folders of the bundled buildpacks, by the name of their program.
-const BUILDPACKS: &[&str] = &["procfile", "static", "nodejs", "go", "python", "rust", "java"];
+const BUILDPACKS: &[&str] = &["procfile", "static", "nodejs", "go", "python", "rust", "java", "shell"];
 
 fn main() {
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR"));

@@ -20,6 +20,7 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
     ("cnb-python", "buildpack-python"),
     ("cnb-rust", "buildpack-rust"),
     ("cnb-java", "buildpack-java"),
+    ("cnb-shell", "buildpack-shell"),
 ];
 
 /// What to build.

@@ -24,6 +24,7 @@ const DEFAULT_ORDER: &[&[(&str, bool)]] = &[
     &[("cnb/nodejs", true), ("cnb/java", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", true), ("cnb/python", false), ("cnb/procfile", true)],
     &[("cnb/nodejs", false), ("cnb/procfile", true)],
+    &[("cnb/shell", false), ("cnb/procfile", true)],
     &[("cnb/static", false), ("cnb/procfile", true)],
     &[("cnb/procfile", false)],
 ];

@@ -114,7 +114,16 @@ mod tests {
         let ids: Vec<_> = parts.buildpacks.iter().map(|b| b.descriptor.buildpack.id.as_str()).collect();
         assert_eq!(
             ids,
-            ["cnb/procfile", "cnb/static", "cnb/nodejs", "cnb/go", "cnb/python", "cnb/rust", "cnb/java"]
+            [
+                "cnb/procfile",
+                "cnb/static",
+                "cnb/nodejs",
+                "cnb/go",
+                "cnb/python",
+                "cnb/rust",
+                "cnb/java",
+                "cnb/shell"
+            ]
         );
         for file in [&parts.launcher, &parts.init, &parts.buildpacks[0].dir.join("bin/detect")] {
             assert_eq!(fs::metadata(file.as_path()).unwrap().permissions().mode() & 0o777, 0o755, "{file}");

@@ -298,6 +298,7 @@ fn where_nothing_matches_every_bundled_buildpack_says_what_it_wanted() {
         ("cnb/python", "requirements.txt"),
         ("cnb/rust", "Cargo.toml"),
         ("cnb/java", "pom.xml"),
+        ("cnb/shell", "start.sh"),
         ("cnb/static", "index.html"),
         ("cnb/procfile", "Procfile"),
     ];
