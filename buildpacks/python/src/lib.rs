@@ -79,11 +79,13 @@ impl Buildpack for Python {
             source: w.source,
         });
         let start = known.app(&cx.app_dir, &known.listed).start();
+        let release = Django::find(&cx.app_dir, &known.modules)
+            .map(|_| ("release".to_owned(), "python manage.py migrate --noinput".to_owned()));
         let intent = Intent {
             because: format!("a `{mark}`"),
             versions: versions.collect(),
             commands: known.manager.command().into_iter().collect(),
-            processes: start.into_iter().map(|s| ("web".to_owned(), s.line)).collect(),
+            processes: start.into_iter().map(|s| ("web".to_owned(), s.line)).chain(release).collect(),
         };
         let detection = Detection::intends(NAME, &intent)?;
         Ok(if assets::front_end(&cx.app_dir).is_some() { detection.or_with(assets::NAME) } else { detection })

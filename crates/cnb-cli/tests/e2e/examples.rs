@@ -28,6 +28,9 @@ const EXAMPLES: &[(&str, &str, Kind)] = &[
     ("node-express", "npm", Kind::Server),
     ("node-postgres", "npm", Kind::WithDatabase),
     ("django-postgres", "python3", Kind::WithDatabase),
+    ("python-fastapi", "python3", Kind::Server),
+    ("rust-http", "cargo", Kind::Server),
+    ("java-http", "mvn", Kind::Server),
 ];
 
 /// An ordinary user that every system has.
@@ -60,7 +63,7 @@ fn build_differently(dir: &Path, app: &Path, name: &str) -> serde_json::Value {
     let mut command = Command::new("sh");
     command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
     // What the tests' user keeps at home, toolchains among them, another one does not have.
-    let at_home = ["django-postgres"].contains(&name);
+    let at_home = ["django-postgres", "python-fastapi", "rust-http"].contains(&name);
     if is_root() && !at_home {
         run("chown", &["-R", ORDINARY, dir.to_str().expect("UTF-8")], dir);
         let ids = [format!("--reuid={ORDINARY}"), format!("--regid={ORDINARY}")];
