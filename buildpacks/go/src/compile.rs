@@ -6,7 +6,7 @@ use cnb_buildpack::command::{Cause, Command};
 use cnb_buildpack::context::is_on;
 use cnb_buildpack::layer::{Layer, LayerTypes, Scope};
 use cnb_buildpack::sbom::{Component, Kind, Sbom, purl_segment};
-use cnb_buildpack::{BuildContext, Failure, Process, tree};
+use cnb_buildpack::{BuildContext, Failure, Process, libraries, tree};
 use cnb_spec::env::{Action, Env};
 
 use crate::go_mod::{GoMod, GoVersion};
@@ -190,6 +190,7 @@ impl Build<'_> {
             for binary in &binaries {
                 self.compile(layer, binary)?;
             }
+            self.carry_libraries(layer)?;
             layer.set_env(&Scope::Launch, "PORT", Action::Default, "8080")?;
             self.sbom(layer, &binaries).map(Some)
         })?;
@@ -239,6 +240,17 @@ impl Build<'_> {
             .args([&binary.import_path])
             .title(shown)
             .run(&self.cx.log, CAUSES)
+    }
+
+    /// Binaries that use C need shared libraries, which the image need not have.
+    fn carry_libraries(&self, layer: &Layer) -> Result<(), Failure> {
+        let binaries = libraries::programs_below(&layer.path.join("bin"))?;
+        match libraries::carry(self.cx, &binaries, &layer.path.join("lib"))?.first() {
+            None => Ok(()),
+            Some((file, library)) => Err(Failure::new(format!("`{}` needs {library}", file.display()))
+                .because("this machine does not have that library, so it cannot be put into the image")
+                .next("install the library, or build without C (CGO_ENABLED=0)")),
+        }
     }
 
     /// Lists what is linked into the binaries, as they say themselves.
