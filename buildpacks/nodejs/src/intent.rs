@@ -53,7 +53,7 @@ fn own(cx: &DetectContext, other: Option<&str>) -> Result<Detection, Failure> {
     if let Some(other) = other.filter(|_| script.is_none() && file.is_none()) {
         return Ok(Detection::would_need(format!("something to start in `{FILE}`, beside the `{other}`")));
     }
-    let wish = runtime::wish(&cx.app_dir, cx.var("CNB_NODE_VERSION"), &package);
+    let wish = runtime::wishes(&cx.app_dir, &cx.env, &package).into_iter().flatten().next();
     let mut commands = Vec::new();
     if package.has_dependencies() {
         let manager = Manager::of(&cx.app_dir, &package);
@@ -66,7 +66,7 @@ fn own(cx: &DetectContext, other: Option<&str>) -> Result<Detection, Failure> {
         because: alone.map_or_else(|| format!("a `{FILE}`"), |name| format!("a `{name}`")),
         versions: wish
             .into_iter()
-            .map(|w| Version { of: "node".to_owned(), version: w.text, source: w.place.to_owned() })
+            .map(|w| Version { of: "node".to_owned(), version: w.version, source: w.source })
             .collect(),
         commands,
         processes: line.into_iter().map(|line| ("web".to_owned(), line)).collect(),

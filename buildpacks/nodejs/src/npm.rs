@@ -126,6 +126,9 @@ pub(crate) const CAUSES: &[Cause] = &[
     },
 ];
 
+/// The binding that holds a `.npmrc` with the logins of registries.
+const BINDING: &str = "npmrc";
+
 /// An npm.
 #[derive(Clone, Debug)]
 pub(crate) struct Npm {
@@ -186,6 +189,9 @@ impl<'a> Runner<'a> {
         let path = std::env::join_paths(path).map_err(Failure::on("failed to set PATH"))?;
         env.insert("PATH".into(), path);
         env.insert("npm_config_cache".into(), cache.into());
+        if let Some(file) = cx.binding(BINDING)?.and_then(|b| b.file(".npmrc")) {
+            env.insert("npm_config_userconfig".into(), file.into());
+        }
         let defaults = [
             ("npm_config_audit", "false"),
             ("npm_config_fund", "false"),

@@ -67,6 +67,11 @@ impl Package {
         self.fields.get("engines")?.get("node")?.as_str().filter(|t| !t.trim().is_empty())
     }
 
+    /// Returns the version of Node.js that Volta keeps for the app.
+    pub fn volta(&self) -> Option<&str> {
+        self.fields.get("volta")?.get("node")?.as_str()
+    }
+
     /// Returns a script that is not empty.
     pub fn script(&self, name: &str) -> Option<&str> {
         self.fields.get("scripts")?.get(name)?.as_str().filter(|t| !t.trim().is_empty())

@@ -4,11 +4,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cnb_buildpack::command::Command;
-use cnb_buildpack::context::find_program;
+use cnb_buildpack::context::{find_program, var};
 use cnb_buildpack::layer::{LayerTypes, Scope, metadata};
 use cnb_buildpack::sbom::{Component, Kind, Sbom, purl_segment};
+use cnb_buildpack::wanted::{self, Wanted};
 use cnb_buildpack::{BuildContext, Failure, tree};
-use cnb_spec::env::Action;
+use cnb_spec::env::{Action, Env};
 
 use crate::fetch;
 use crate::npm::Npm;
@@ -35,29 +36,18 @@ pub(crate) struct Runtime {
     fetched: Option<toml::Table>,
 }
 
-/// What the app asks for, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wish {
-    /// The range as it is written.
-    pub(crate) text: String,
-    /// Where it is written.
-    pub(crate) place: &'static str,
-}
-
-/// Finds what the app asks for: the environment, `.nvmrc`, `.node-version`, `engines.node`, in this order.
-pub(crate) fn wish(app: &Path, asked: Option<&str>, package: &Package) -> Option<Wish> {
-    let file = |place: &'static str| {
-        let text = fs_err::read_to_string(app.join(place)).ok()?;
-        let line =
-            text.lines().map(|l| l.split('#').next().unwrap_or_default().trim()).find(|l| !l.is_empty())?;
-        Some(Wish { text: line.to_owned(), place })
-    };
-    let of = |text: &str, place| Wish { text: text.trim().to_owned(), place };
-    asked
-        .map(|t| of(t, "CNB_NODE_VERSION"))
-        .or_else(|| file(".nvmrc"))
-        .or_else(|| file(".node-version"))
-        .or_else(|| package.engine().map(|t| of(t, "`engines.node` of package.json")))
+/// Lists what the app asks for, in the order in which it counts.
+pub(crate) fn wishes(app: &Path, env: &Env, package: &Package) -> Vec<Option<Wanted>> {
+    let asked = |name: &'static str| Wanted::new(var(env, name).unwrap_or_default(), name);
+    vec![
+        asked("CNB_NODE_VERSION"),
+        asked("BP_NODE_VERSION"),
+        Wanted::in_file(app, ".nvmrc"),
+        Wanted::in_file(app, ".node-version"),
+        Wanted::in_version_managers(app, &["nodejs", "node"]),
+        package.volta().and_then(|v| Wanted::new(v, "`volta.node` of package.json")),
+        package.engine().and_then(|v| Wanted::new(v, "`engines.node` of package.json")),
+    ]
 }
 
 /// This machine's own Node.js.
@@ -69,16 +59,17 @@ pub(crate) struct Host {
 
 /// Finds the runtime for an app.
 pub(crate) fn find(cx: &BuildContext, package: &Package) -> Result<Runtime, Failure> {
-    let wish = wish(&cx.app_dir, cx.var("CNB_NODE_VERSION"), package);
+    let wish = wanted::choose(&cx.log, "Node.js", wishes(&cx.app_dir, &cx.env, package));
     let range = match &wish {
-        Some(w) => Range::parse(&w.text).ok_or_else(|| {
-            Failure::new(format!("`{}` in {} is no version of Node.js", w.text, w.place))
+        Some(w) => Range::parse(&w.version).ok_or_else(|| {
+            Failure::new(format!("`{}` in {} is no version of Node.js", w.version, w.source))
                 .next("write a version or a range, such as `20`, `>=18 <23` or `lts/*`")
         })?,
         None => Range::parse("*").ok_or_else(|| Failure::new("failed to read a range"))?,
     };
     let host = host(cx)?;
-    let asked = wish.as_ref().map_or_else(String::new, |w| format!(", {} asks for `{}`", w.place, w.text));
+    let asked =
+        wish.as_ref().map_or_else(String::new, |w| format!(", {} asks for `{}`", w.source, w.version));
     if let Some(host) = host.as_ref().filter(|h| range.contains(h.version)) {
         cx.log.step(format!("Node.js {} (of this machine{asked})", host.version));
         let npm = Npm::of_this_machine(&cx.env).ok_or_else(|| {
@@ -92,7 +83,7 @@ pub(crate) fn find(cx: &BuildContext, package: &Package) -> Result<Runtime, Fail
             fetched: None,
         });
     }
-    let text = wish.as_ref().map_or("*", |w| w.text.as_str());
+    let text = wish.as_ref().map_or("*", |w| w.version.as_str());
     fetched(cx, host.as_ref(), text, &range, &asked)
 }
 
@@ -272,20 +263,29 @@ pub(crate) fn scratch(cx: &BuildContext, name: &str) -> Result<PathBuf, Failure>
 
 #[cfg(test)]
 mod tests {
-    use super::{Package, libraries, wish};
+    use super::{Package, libraries, wishes};
 
     #[test]
     fn the_nearest_wish_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let package = Package::parse(r#"{"engines":{"node":">=18"}}"#).unwrap();
-        let place = |asked| wish(dir.path(), asked, &package).map(|w| (w.text, w.place));
-        assert_eq!(place(None), Some((">=18".to_owned(), "`engines.node` of package.json")));
-        fs_err::write(dir.path().join(".node-version"), "20.1.0\n").unwrap();
-        assert_eq!(place(None).unwrap().1, ".node-version");
-        fs_err::write(dir.path().join(".nvmrc"), "# ours\n\n lts/iron # until 2026\n").unwrap();
-        assert_eq!(place(None), Some(("lts/iron".to_owned(), ".nvmrc")));
-        assert_eq!(place(Some("22")).unwrap().1, "CNB_NODE_VERSION");
-        assert_eq!(wish(std::path::Path::new("/nothing"), None, &Package::default()), None);
+        let package = Package::parse(r#"{"engines":{"node":">=18"},"volta":{"node":"20.5.0"}}"#).unwrap();
+        let first = |asked: &str| {
+            let env = [("CNB_NODE_VERSION".into(), asked.into())].into();
+            let wish = wishes(dir.path(), &env, &package).into_iter().flatten().next().unwrap();
+            (wish.version, wish.source)
+        };
+        let check = |asked: &str, version: &str, source: &str| {
+            assert_eq!(first(asked), (version.to_owned(), source.to_owned()));
+        };
+        let write = |name: &str, text: &str| fs_err::write(dir.path().join(name), text).unwrap();
+        check("", "20.5.0", "`volta.node` of package.json");
+        write(".tool-versions", "nodejs 21.1.0\n");
+        check("", "21.1.0", ".tool-versions");
+        write(".node-version", "20.1.0\n");
+        check("", "20.1.0", ".node-version");
+        write(".nvmrc", "# ours\n\n lts/iron # until 2026\n");
+        check("", "lts/iron", ".nvmrc");
+        check("22", "22", "CNB_NODE_VERSION");
     }
 
     #[test]

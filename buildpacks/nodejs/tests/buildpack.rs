@@ -383,3 +383,32 @@ fn what_a_build_would_do_is_in_the_plan() {
     assert_eq!(intent["commands"][0].as_str(), Some("npm ci"));
     assert!(intent["processes"]["web"].as_str().unwrap().starts_with("node "));
 }
+
+#[test]
+fn the_npmrc_of_a_binding_is_used_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "plain") else { return };
+    let binding = dir.path().join("platform/bindings/private");
+    fs_err::create_dir_all(&binding).unwrap();
+    fs_err::write(binding.join("type"), "npmrc\n").unwrap();
+    // Nothing was published by then, so whoever reads it fails.
+    fs_err::write(binding.join(".npmrc"), "before=2001-01-01\n").unwrap();
+    tree::remove(&trial.app_dir().join("package-lock.json")).unwrap();
+    let outcome = trial.build().unwrap();
+    assert!(!outcome.success);
+    assert!(outcome.output.contains("a version of a package is not in the registry"), "{}", outcome.output);
+}
+
+#[test]
+fn a_version_of_another_file_is_named_where_it_contradicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "plain") else { return };
+    let major =
+        Command::new("node").arg("-p").arg("process.versions.node.split('.')[0]").output().unwrap().stdout;
+    let major = String::from_utf8(major).unwrap();
+    fs_err::write(trial.app_dir().join(".nvmrc"), &major).unwrap();
+    fs_err::write(trial.app_dir().join(".tool-versions"), "nodejs 4.0.0\n").unwrap();
+    let output = build(&trial);
+    let warning = format!("warning: .nvmrc asks for Node.js {}, but .tool-versions for 4.0.0", major.trim());
+    assert!(output.contains(&warning), "{output}");
+}
