@@ -1,5 +1,6 @@
-//! Checks and chores of this workspace: `cargo xtask test`, `tidy`, `spec`, `examples` and `package`.
+//! Checks and chores of this workspace: `cargo xtask test`, `tidy`, `spec`, `examples`, `bench` and `package`.
 
+pub mod apps;
 pub mod examples;
 pub mod gate;
 pub mod mutations;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use xtask::package::{Package, PackageError};
-use xtask::{examples, gate, package, spec, tidy, workspace_root};
+use xtask::{apps, examples, gate, package, spec, tidy, workspace_root};
 
 const USAGE: &str = "usage:
   cargo xtask test                      everything that a change must pass
@@ -14,6 +14,7 @@ const USAGE: &str = "usage:
   cargo xtask spec --lifecycle DIR …    put any lifecycle to the specification cases; --help tells the options
   cargo xtask spec --mutations [FAULT…] put the specification cases to the test, with faults in our own lifecycle
   cargo xtask examples --cnb FILE [DIR…] run the commands in the READMEs of examples, with this `cnb`
+  cargo xtask bench apps --cnb FILE [DIR…] how long the examples take to build, first and again, with this `cnb`
   cargo xtask package lifecycle [--output FILE] [--target TRIPLE] [--try]
                                         make the archive that builders take as `[lifecycle] uri`, and try it
                                         where nothing else is (with bubblewrap)
@@ -48,6 +49,13 @@ fn main() -> ExitCode {
             let say = |line: &str| print(&format!("{line}\n"));
             match examples::run_all(&root, cnb.as_ref(), &dirs, &say) {
                 Ok(count) => (format!("examples: {count} commands run\n"), 0),
+                Err(e) => (format!("{e}\n"), 1),
+            }
+        }
+        ["bench", "apps", "--cnb", cnb, ref dirs @ ..] => {
+            let dirs: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
+            match apps::run(&root, cnb.as_ref(), &dirs) {
+                Ok(rows) => (apps::table(&rows), 0),
                 Err(e) => (format!("{e}\n"), 1),
             }
         }
