@@ -1,35 +1,25 @@
 //! The buildpack as a platform runs it, with the Go of this machine.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use cnb_buildpack::context::find_program;
 use cnb_buildpack::tree;
-use cnb_buildpack::trial::Trial;
+use cnb_buildpack::trial::{Subject, Trial};
 
-/// Prepares a trial with a fixture, `None` where there is no Go; in CI that is a failure.
+/// What is tried.
+const SUBJECT: Subject = Subject {
+    manifest_dir: env!("CARGO_MANIFEST_DIR"),
+    program: env!("CARGO_BIN_EXE_buildpack-go"),
+    tools: &["go"],
+};
+
 fn trial(dir: &Path, fixture: &str) -> Option<Trial> {
-    let env = cnb_buildpack::trial::tool_env();
-    if find_program(&env, "go").is_none() {
-        assert!(!cnb_buildpack::trial::in_ci(&env), "there is no `go` on the PATH");
-        eprintln!("skipped: there is no `go` on the PATH");
-        return None;
-    }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trial = Trial::new(dir, manifest, Path::new(env!("CARGO_BIN_EXE_buildpack-go")), env).unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
+    let trial = SUBJECT.trial(dir, fixture).unwrap()?;
     // The tests share what Go compiles of its own library, which takes longer than all the rest.
-    let objects = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-build");
-    fs_err::create_dir_all(&objects).unwrap();
-    tree::link(&objects, &trial.layers_dir().join("build-cache")).unwrap();
+    trial.share("build-cache", &Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-build")).unwrap();
     Some(trial)
-}
-
-fn fixture_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 fn launch(trial: &Trial) -> String {
@@ -67,7 +57,7 @@ fn a_second_build_with_the_same_source_runs_no_go() {
     assert!(trial.build().unwrap().success);
     let first = (launch(&trial), tree::snapshot(&trial.layers_dir().join("app"), &|_| false).unwrap());
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir("single")).unwrap();
+    trial.use_app(&SUBJECT.fixture("single")).unwrap();
     let outcome = trial.build().unwrap();
     assert!(outcome.success, "{}", outcome.output);
     assert!(!outcome.output.contains("$ go"), "{}", outcome.output);
@@ -75,7 +65,7 @@ fn a_second_build_with_the_same_source_runs_no_go() {
     assert!(trial.layers_dir().join("app.sbom.cdx.json").is_file());
 
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir("single")).unwrap();
+    trial.use_app(&SUBJECT.fixture("single")).unwrap();
     fs_err::write(trial.app_dir().join("templates/hello.txt"), "changed\n").unwrap();
     let outcome = trial.build().unwrap();
     assert!(outcome.output.contains("$ go build"), "{}", outcome.output);
@@ -104,7 +94,7 @@ fn several_commands_are_several_processes() {
 
     trial.set("CNB_GO_TARGETS", "cmd/worker").unwrap();
     trial.set("CNB_GO_KEEP_SOURCE", "1").unwrap();
-    trial.use_app(&fixture_dir("several")).unwrap();
+    trial.use_app(&SUBJECT.fixture("several")).unwrap();
     assert!(trial.build().unwrap().success);
     assert!(!trial.layers_dir().join("app/bin/server").exists());
     assert!(trial.app_dir().join("cmd/worker/main.go").is_file());

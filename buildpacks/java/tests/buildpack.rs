@@ -1,37 +1,25 @@
 //! The buildpack as a platform runs it, with the Java and Maven of this machine.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use cnb_buildpack::context::find_program;
 use cnb_buildpack::tree;
-use cnb_buildpack::trial::{Outcome, Trial};
+use cnb_buildpack::trial::{Outcome, Subject, Trial};
 
-/// Prepares a trial with a fixture, `None` where there is no Java or Maven; in CI that is a failure.
+/// What is tried.
+const SUBJECT: Subject = Subject {
+    manifest_dir: env!("CARGO_MANIFEST_DIR"),
+    program: env!("CARGO_BIN_EXE_buildpack-java"),
+    tools: &["javac", "mvn"],
+};
+
 fn trial(dir: &Path, fixture: &str) -> Option<Trial> {
-    let env = cnb_buildpack::trial::tool_env();
-    for tool in ["javac", "mvn"] {
-        if find_program(&env, tool).is_none() {
-            assert!(!cnb_buildpack::trial::in_ci(&env), "there is no `{tool}` on the PATH");
-            eprintln!("skipped: there is no `{tool}` on the PATH");
-            return None;
-        }
-    }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trial = Trial::new(dir, manifest, Path::new(env!("CARGO_BIN_EXE_buildpack-java")), env).unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
+    let trial = SUBJECT.trial(dir, fixture).unwrap()?;
     // The tests share what Maven downloads.
-    let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("maven-packages");
-    fs_err::create_dir_all(&packages).unwrap();
-    tree::link(&packages, &trial.layers_dir().join("packages")).unwrap();
+    trial.share("packages", &Path::new(env!("CARGO_TARGET_TMPDIR")).join("maven-packages")).unwrap();
     Some(trial)
-}
-
-fn fixture_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 fn read(path: &Path) -> String {
@@ -83,7 +71,7 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
     let first = tree::hash_file(&trial.app_dir().join("target/hello-1.0.0.jar")).unwrap();
 
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir("maven")).unwrap();
+    trial.use_app(&SUBJECT.fixture("maven")).unwrap();
     let outcome = build(&trial);
     assert!(!outcome.output.contains("$ "), "{}", outcome.output);
     assert!(trial.app_dir().join("target/hello-1.0.0.jar").is_file());
@@ -91,7 +79,7 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
 
     // Built anew from the same source it has the same bytes.
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir("maven")).unwrap();
+    trial.use_app(&SUBJECT.fixture("maven")).unwrap();
     fs_err::write(trial.app_dir().join("README"), "more\n").unwrap();
     let outcome = build(&trial);
     assert!(outcome.output.contains("$ mvn") && !outcome.output.contains("$ jlink"), "{}", outcome.output);
@@ -102,7 +90,7 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
 fn an_archive_that_is_there_already_is_started() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "none") else { return };
-    let source = fixture_dir("maven/src/main/java/hello/Main.java");
+    let source = SUBJECT.fixture("maven/src/main/java/hello/Main.java");
     let classes = dir.path().join("classes");
     let ran = |command: &mut Command| assert!(command.status().unwrap().success());
     ran(Command::new("javac").arg("-d").arg(&classes).arg(source));

@@ -1,34 +1,22 @@
 //! The buildpack as a platform runs it, with the Node.js, npm and package registry of this machine.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "the functions that tests share are tests, too"
-)]
+#![expect(clippy::unwrap_used, reason = "the functions that tests share are tests, too")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use cnb_buildpack::context::find_program;
 use cnb_buildpack::tree;
-use cnb_buildpack::trial::{Trial, in_ci, tool_env};
+use cnb_buildpack::trial::{Subject, Trial};
 
-/// Prepares a trial with a fixture, `None` where there is no npm; in CI that is a failure.
+/// What is tried.
+const SUBJECT: Subject = Subject {
+    manifest_dir: env!("CARGO_MANIFEST_DIR"),
+    program: env!("CARGO_BIN_EXE_buildpack-nodejs"),
+    tools: &["npm"],
+};
+
 fn trial(dir: &Path, fixture: &str) -> Option<Trial> {
-    let env = tool_env();
-    if find_program(&env, "npm").is_none() {
-        assert!(!in_ci(&env), "there is no `npm` on the PATH");
-        eprintln!("skipped: there is no `npm` on the PATH");
-        return None;
-    }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trial = Trial::new(dir, manifest, Path::new(env!("CARGO_BIN_EXE_buildpack-nodejs")), env).unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
-    Some(trial)
-}
-
-fn fixture_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    SUBJECT.trial(dir, fixture).unwrap()
 }
 
 fn read(path: &Path) -> String {
@@ -38,7 +26,7 @@ fn read(path: &Path) -> String {
 /// Brings everything into the state in which the next build of an app starts.
 fn again(trial: &Trial, fixture: &str) {
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
+    trial.use_app(&SUBJECT.fixture(fixture)).unwrap();
 }
 
 /// Runs the node of the image on a file of the app.
@@ -132,7 +120,7 @@ fn what_is_used_again_has_the_permissions_of_what_was_built() {
     let Some(trial) = trial(dir.path(), "none") else { return };
     let package = r#"{"scripts":{"start":"node server.js","build":"mkdir -m 770 -p out/in && echo 1 >out/in/a && chmod 640 out/in/a && echo 2 >lib/b && chmod 600 server.js && mkdir was && rm file && mkdir file && touch file/c"}}"#;
     let prepare = || {
-        trial.use_app(&fixture_dir("none")).unwrap();
+        trial.use_app(&SUBJECT.fixture("none")).unwrap();
         let app = trial.app_dir();
         fs_err::create_dir(app.join("lib")).unwrap();
         for (name, text) in [("package.json", package), ("server.js", ""), ("lib/a", ""), ("file", "")] {
@@ -320,7 +308,7 @@ fn detection_names_what_it_needs_and_where_a_file_is_wrong() {
         outcome.output.trim(),
         "would need: a `package.json` (or a `server.js` alone) in the app's folder"
     );
-    trial.use_app(&fixture_dir("malformed")).unwrap();
+    trial.use_app(&SUBJECT.fixture("malformed")).unwrap();
     let outcome = trial.detect().unwrap();
     assert_eq!(outcome.status, "exit status: 1");
     assert!(

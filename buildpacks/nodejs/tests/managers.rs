@@ -1,31 +1,23 @@
 //! Apps of each package manager, as a platform builds them, with tiny packages of the registry.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use cnb_buildpack::context::find_program;
 use cnb_buildpack::tree;
-use cnb_buildpack::trial::{Outcome, Trial};
+use cnb_buildpack::trial::{Outcome, Subject, Trial};
 
-/// Prepares a trial with a fixture, `None` where there is no Node.js; in CI that is a failure.
+/// What is tried.
+const SUBJECT: Subject = Subject {
+    manifest_dir: env!("CARGO_MANIFEST_DIR"),
+    program: env!("CARGO_BIN_EXE_buildpack-nodejs"),
+    tools: &["npm"],
+};
+
 fn trial(dir: &Path, fixture: &str) -> Option<Trial> {
-    let env = cnb_buildpack::trial::tool_env();
-    if find_program(&env, "npm").is_none() {
-        assert!(!cnb_buildpack::trial::in_ci(&env), "there is no `npm` on the PATH");
-        eprintln!("skipped: there is no `npm` on the PATH");
-        return None;
-    }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trial = Trial::new(dir, manifest, Path::new(env!("CARGO_BIN_EXE_buildpack-nodejs")), env).unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
-    Some(trial)
-}
-
-fn fixture_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    SUBJECT.trial(dir, fixture).unwrap()
 }
 
 fn read(path: &Path) -> String {
@@ -77,7 +69,7 @@ fn builds(fixture: &str, install: &str, leaves_out_dev: bool) {
     assert!(sbom.contains("pkg:npm/is-number@7.0.0") && sbom.contains("MIT"), "{sbom}");
 
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
+    trial.use_app(&SUBJECT.fixture(fixture)).unwrap();
     let server = read(&trial.app_dir().join("server.js"));
     fs_err::write(trial.app_dir().join("server.js"), format!("// more\n{server}")).unwrap();
     let outcome = build(&trial);
@@ -85,7 +77,7 @@ fn builds(fixture: &str, install: &str, leaves_out_dev: bool) {
     assert_eq!(start(&trial), "true 172800000\n\n");
 
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
+    trial.use_app(&SUBJECT.fixture(fixture)).unwrap();
     let manifest = read(&trial.app_dir().join("package.json")).replace("\"7.0.0\"", "\"6.0.0\"");
     fs_err::write(trial.app_dir().join("package.json"), manifest).unwrap();
     let outcome = build(&trial);

@@ -1,35 +1,26 @@
 //! The buildpack as a platform runs it, with a Python of this machine and tiny packages of its registry.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cnb_buildpack::context::find_program;
 use cnb_buildpack::tree;
-use cnb_buildpack::trial::{Outcome, Trial};
+use cnb_buildpack::trial::{Outcome, Subject, Trial};
 
-/// Prepares a trial with a fixture, `None` where there is no Python; in CI that is a failure.
+/// What is tried.
+const SUBJECT: Subject = Subject {
+    manifest_dir: env!("CARGO_MANIFEST_DIR"),
+    program: env!("CARGO_BIN_EXE_buildpack-python"),
+    tools: &["python3"],
+};
+
 fn trial(dir: &Path, fixture: &str) -> Option<Trial> {
-    let env = cnb_buildpack::trial::tool_env();
-    if find_program(&env, "python3").is_none() {
-        assert!(!cnb_buildpack::trial::in_ci(&env), "there is no `python3` on the PATH");
-        eprintln!("skipped: there is no `python3` on the PATH");
-        return None;
-    }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trial = Trial::new(dir, manifest, Path::new(env!("CARGO_BIN_EXE_buildpack-python")), env).unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
+    let trial = SUBJECT.trial(dir, fixture).unwrap()?;
     // The tests share what they download.
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("uv-cache");
-    fs_err::create_dir_all(&cache).unwrap();
-    tree::link(&cache, &trial.layers_dir().join("uv-cache")).unwrap();
+    trial.share("uv-cache", &Path::new(env!("CARGO_TARGET_TMPDIR")).join("uv-cache")).unwrap();
     Some(trial)
-}
-
-fn fixture_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 fn read(path: &Path) -> String {
@@ -83,11 +74,11 @@ fn installs_once(fixture: &str, command: &str) {
         assert!(!sbom.contains("pkg:pypi/six@"), "what only developers need is installed: {sbom}");
     }
     let left: Vec<_> = tree::snapshot(&trial.app_dir(), &|_| false).unwrap().into_keys().collect();
-    let own: Vec<_> = tree::snapshot(&fixture_dir(fixture), &|_| false).unwrap().into_keys().collect();
+    let own: Vec<_> = tree::snapshot(&SUBJECT.fixture(fixture), &|_| false).unwrap().into_keys().collect();
     assert_eq!(left, own, "the build left files in the app's folder");
 
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
+    trial.use_app(&SUBJECT.fixture(fixture)).unwrap();
     fs_err::write(trial.app_dir().join("more.py"), "MORE = 1\n").unwrap();
     let outcome = build(&trial);
     assert!(!outcome.output.contains("$ "), "{}", outcome.output);
@@ -126,7 +117,7 @@ fn a_lock_of_uv_that_does_not_match_is_renewed_with_a_warning_and_one_that_does_
     let outcome = build(&trial);
     assert!(outcome.output.contains("warning: `uv.lock` does not match its manifest"), "{}", outcome.output);
     assert!(start(&trial).starts_with("hello iniconfig"));
-    assert_eq!(read(&trial.app_dir().join("uv.lock")), read(&fixture_dir("uv/uv.lock")));
+    assert_eq!(read(&trial.app_dir().join("uv.lock")), read(&SUBJECT.fixture("uv/uv.lock")));
 
     // A lock names the registry of whoever made it, so it is made here.
     let uv = [
@@ -188,7 +179,7 @@ fn an_app_that_does_not_tell_what_to_start_is_told_how() {
 fn a_python_that_is_not_there_is_an_error_that_lists_those_that_are() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "poetry") else { return };
-    let manifest = read(&fixture_dir("poetry/pyproject.toml")).replace(">=3.9", ">=3.99");
+    let manifest = read(&SUBJECT.fixture("poetry/pyproject.toml")).replace(">=3.9", ">=3.99");
     fs_err::write(trial.app_dir().join("pyproject.toml"), manifest).unwrap();
     let outcome = trial.build().unwrap();
     assert!(!outcome.success);

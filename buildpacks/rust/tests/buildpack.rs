@@ -1,36 +1,30 @@
 //! The buildpack as a platform runs it, with the Rust of this machine.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
-use cnb_buildpack::context::find_program;
 use cnb_buildpack::tree;
-use cnb_buildpack::trial::{Outcome, Trial};
+use cnb_buildpack::trial::{Outcome, Subject, Trial, tool_env};
 
-/// Prepares a trial with a fixture, `None` where there is no Rust; in CI that is a failure.
+/// What is tried.
+const SUBJECT: Subject = Subject {
+    manifest_dir: env!("CARGO_MANIFEST_DIR"),
+    program: env!("CARGO_BIN_EXE_buildpack-rust"),
+    tools: &["cargo", "rustc"],
+};
+
 fn trial(dir: &Path, fixture: &str) -> Option<Trial> {
-    let mut env = cnb_buildpack::trial::tool_env();
-    if find_program(&env, "cargo").is_none() {
-        assert!(!cnb_buildpack::trial::in_ci(&env), "there is no `cargo` on the PATH");
-        eprintln!("skipped: there is no `cargo` on the PATH");
-        return None;
-    }
+    let mut env = tool_env();
     // A platform shows the toolchain itself, not what chooses among several.
-    let said = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;
-    let bin = Path::new(String::from_utf8(said).unwrap().trim()).join("bin");
-    let path = [bin.as_os_str(), &env[std::ffi::OsStr::new("PATH")]].join(std::ffi::OsStr::new(":"));
-    env.insert("PATH".into(), path);
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trial = Trial::new(dir, manifest, Path::new(env!("CARGO_BIN_EXE_buildpack-rust")), env).unwrap();
-    trial.use_app(&fixture_dir(fixture)).unwrap();
-    Some(trial)
-}
-
-fn fixture_dir(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    if let Ok(said) = Command::new("rustc").args(["--print", "sysroot"]).output() {
+        let bin = Path::new(String::from_utf8(said.stdout).unwrap().trim()).join("bin");
+        let path = [bin.as_os_str(), &env[OsStr::new("PATH")]].join(OsStr::new(":"));
+        env.insert("PATH".into(), path);
+    }
+    SUBJECT.trial_with(dir, fixture, env).unwrap()
 }
 
 #[track_caller]
@@ -79,13 +73,13 @@ fn a_second_build_compiles_only_what_changed() {
     assert!(sbom.contains("pkg:cargo/itoa@1.0.15") && sbom.contains("MIT OR Apache-2.0"), "{sbom}");
 
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir("dependency")).unwrap();
+    trial.use_app(&SUBJECT.fixture("dependency")).unwrap();
     let outcome = build(&trial);
     assert!(!outcome.output.contains("Compiling"), "{}", outcome.output);
     assert!(outcome.output.contains("nothing changed"), "{}", outcome.output);
 
     trial.restore().unwrap();
-    trial.use_app(&fixture_dir("dependency")).unwrap();
+    trial.use_app(&SUBJECT.fixture("dependency")).unwrap();
     let main = "fn main() { println!(\"{}\", itoa::Buffer::new().format(43)); }";
     fs_err::write(trial.app_dir().join("src/main.rs"), main).unwrap();
     // As old as can be: what counts is the content.
@@ -114,7 +108,7 @@ fn the_user_names_features_and_packages() {
     trial.set("CNB_RUST_FEATURES", "loud").unwrap();
     build(&trial);
     assert_eq!(run(&trial, "hello"), "hello from a template!\n");
-    trial.use_app(&fixture_dir("single")).unwrap();
+    trial.use_app(&SUBJECT.fixture("single")).unwrap();
     trial.set("CNB_RUST_PACKAGE", "other").unwrap();
     let outcome = trial.build().unwrap();
     assert!(

@@ -1,10 +1,12 @@
 //! Runs a buildpack's `bin/detect` and `bin/build` as a platform would, for the tests of buildpacks.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cnb_spec::env::Env;
 
 use crate::command::Command;
+use crate::context::{find_program, is_on, var};
 use crate::{Failure, tree};
 
 /// The directories of one app, kept over several builds.
@@ -12,6 +14,47 @@ use crate::{Failure, tree};
 pub struct Trial {
     dir: PathBuf,
     base: Env,
+}
+
+/// A buildpack as its own tests know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// The folder of its crate, with `buildpack.toml` and `tests/fixtures`.
+    pub manifest_dir: &'static str,
+    /// Its program.
+    pub program: &'static str,
+    /// The tools of the machine that it needs.
+    pub tools: &'static [&'static str],
+}
+
+impl Subject {
+    /// Returns the folder of a fixture.
+    pub fn fixture(&self, name: &str) -> PathBuf {
+        Path::new(self.manifest_dir).join("tests/fixtures").join(name)
+    }
+
+    /// Prepares a trial with a fixture below the empty directory `dir`, `None` where a tool is missing: the test is
+    /// skipped then, and says so. In CI that is a failure.
+    pub fn trial(&self, dir: &Path, fixture: &str) -> Result<Option<Trial>, Failure> {
+        self.trial_with(dir, fixture, tool_env())
+    }
+
+    /// Does the same with another environment than [`tool_env`].
+    pub fn trial_with(&self, dir: &Path, fixture: &str, env: Env) -> Result<Option<Trial>, Failure> {
+        if let Some(tool) = self.tools.iter().find(|tool| find_program(&env, tool).is_none()) {
+            if is_on(var(&env, "CI")) {
+                return Err(Failure::new(format!("there is no `{tool}` on the PATH"))
+                    .because("in CI no test is skipped")
+                    .next("install it"));
+            }
+            // Who runs the tests should know; that nobody reads it is no failure.
+            let _ = writeln!(std::io::stderr(), "skipped: there is no `{tool}` on the PATH");
+            return Ok(None);
+        }
+        let trial = Trial::new(dir, Path::new(self.manifest_dir), Path::new(self.program), env)?;
+        trial.use_app(&self.fixture(fixture))?;
+        Ok(Some(trial))
+    }
 }
 
 /// What a phase did.
@@ -42,6 +85,12 @@ impl Trial {
         tree::link(program, &bin.join("detect"))?;
         tree::link(program, &bin.join("build"))?;
         Ok(trial)
+    }
+
+    /// Makes a layer one that other trials of the same tests share: a cache of downloads.
+    pub fn share(&self, layer: &str, folder: &Path) -> Result<(), Failure> {
+        fs_err::create_dir_all(folder)?;
+        tree::link(folder, &self.layers_dir().join(layer))
     }
 
     /// Replaces the app by a copy of `source`, as each build of a platform starts with one.
@@ -181,9 +230,4 @@ pub fn tool_env() -> Env {
         env.insert("CARGO_HOME".into(), cargo);
     }
     env
-}
-
-/// Returns whether a missing tool is a failure rather than a reason to skip a test.
-pub fn in_ci(env: &Env) -> bool {
-    crate::context::is_on(crate::context::var(env, "CI"))
 }
