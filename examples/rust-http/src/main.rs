@@ -4,6 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 fn main() -> std::io::Result<()> {
+    // The first process of a container is ended by no signal that it does not handle.
+    signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGTERM,
+        0,
+        std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true)),
+    )?;
     let port = std::env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
     for stream in listener.incoming() {
