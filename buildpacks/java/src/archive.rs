@@ -175,7 +175,10 @@ pub(crate) fn named(path: &str) -> Option<Component> {
         .match_indices('-')
         .map(|(at, _)| at)
         .find(|at| stem[at + 1..].starts_with(|c: char| c.is_ascii_digit()))?;
-    Some(Component::new(Kind::Library, &stem[..cut], &stem[cut + 1..], String::new()))
+    let (name, version) = (&stem[..cut], &stem[cut + 1..]);
+    // Its group is not known, without which there is no name in Maven's repositories.
+    let purl = format!("pkg:generic/{}@{}", purl_segment(name), purl_segment(version));
+    Some(Component::new(Kind::Library, name, version, purl))
 }
 
 #[cfg(test)]

@@ -97,20 +97,23 @@ pub fn wishes(app: &Path, asked: &[(&str, Option<&str>)]) -> Vec<Option<Wanted>>
     found
 }
 
-/// The version of Java that a `pom.xml` compiles for.
+/// The version of Java that a `pom.xml` compiles for: by its properties, or by what it tells the compiler's plugin.
 fn in_pom(text: &str) -> Option<String> {
-    let names = [
+    let value = |text: &str, name: &str| {
+        let value = text.split_once(&format!("<{name}>"))?.1.split_once("</")?.0.trim();
+        value.starts_with(|c: char| c.is_ascii_digit()).then(|| value.to_owned())
+    };
+    let properties = [
         "maven.compiler.release",
         "java.version",
         "maven.compiler.target",
         "maven.compiler.source",
-        "release",
         "jdk.version",
     ];
-    names.iter().find_map(|name| {
-        let value = text.split_once(&format!("<{name}>"))?.1.split_once("</")?.0.trim();
-        value.starts_with(|c: char| c.is_ascii_digit()).then(|| value.to_owned())
-    })
+    let plugin =
+        || Some(text.split_once("maven-compiler-plugin")?.1.split("</plugin>").next().unwrap_or_default());
+    let of_plugin = || ["release", "target", "source"].iter().find_map(|name| value(plugin()?, name));
+    properties.iter().find_map(|name| value(text, name)).or_else(of_plugin)
 }
 
 /// The version of Java that a Gradle build compiles for.
@@ -160,7 +163,8 @@ mod tests {
     #[test]
     fn build_files_say_what_they_compile_for() {
         assert_eq!(in_pom("<properties><java.version>21</java.version></properties>").as_deref(), Some("21"));
-        assert_eq!(in_pom("<java.version>${x}</java.version><release>17</release>").as_deref(), Some("17"));
+        let plugin = "<plugin><release>8</release></plugin><artifactId>maven-compiler-plugin</artifactId><release>17</release></plugin>";
+        assert_eq!(in_pom(&format!("<java.version>${{x}}</java.version>{plugin}")).as_deref(), Some("17"));
         assert_eq!(
             in_gradle("java { toolchain { languageVersion = JavaLanguageVersion.of(21) } }").as_deref(),
             Some("21")

@@ -49,7 +49,10 @@ pub(crate) fn install(cx: &BuildContext, jdk: &Jdk) -> Result<(), Failure> {
     cx.cached_layer(LAYER, LayerTypes::LAUNCH, &metadata, |layer| {
         link(cx, jdk, &layer.path)?;
         if let Some(bundle) = &bundle {
-            let store = layer.path.join("lib/security/cacerts");
+            // Where the whole kit of an old Java was copied, its runtime is a folder of its own.
+            let of_kit = layer.path.join("jre/lib/security/cacerts");
+            let own = layer.path.join("lib/security/cacerts");
+            let store = if layer.path.join("jre/lib").is_dir() { of_kit } else { own };
             tree::remove(&store)?;
             truststore::write(bundle, &store)?;
         }
@@ -74,6 +77,10 @@ fn link(cx: &BuildContext, jdk: &Jdk, to: &Path) -> Result<(), Failure> {
     let jlink = jdk.home.join("bin/jlink");
     let output: PathBuf = cx.layers_dir.join(".jre");
     tree::remove(&output)?;
+    if !jlink.is_file() {
+        // Kits before Java 9 have none.
+        return whole(cx, jdk, to, "there is none");
+    }
     let command = Command::new(jlink, &cx.layers_dir, &cx.env)
         .args([
             "--add-modules",
@@ -96,12 +103,16 @@ fn link(cx: &BuildContext, jdk: &Jdk, to: &Path) -> Result<(), Failure> {
         return tree::remove(&output);
     }
     tree::remove(&output)?;
-    let reason = [linked.stdout, linked.stderr].concat();
+    let said = [linked.stdout, linked.stderr].concat();
+    whole(cx, jdk, to, said.lines().next().unwrap_or("it did not say why"))
+}
+
+/// Copies the whole kit, where no runtime can be made of it.
+fn whole(cx: &BuildContext, jdk: &Jdk, to: &Path, because: &str) -> Result<(), Failure> {
     cx.log.warning(format!(
-        "jlink could not make a runtime ({}), so the whole kit is part of the image",
-        reason.lines().next().unwrap_or("it did not say why")
+        "jlink could not make a runtime ({because}), so the whole kit is part of the image"
     ));
-    for part in ["bin", "conf", "lib", "legal", "release"] {
+    for part in ["bin", "conf", "jre", "lib", "legal", "release"] {
         if jdk.home.join(part).exists() {
             tree::copy(&jdk.home.join(part), &to.join(part))?;
         }

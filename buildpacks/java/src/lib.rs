@@ -54,6 +54,11 @@ impl Buildpack for Java {
                 }
             },
         };
+        // Which archive that is, the build decides.
+        let web = match (tool, prebuilt(&cx.app_dir)) {
+            (None, Some(name)) => format!("java -jar {name}"),
+            (tool, _) => format!("java -jar {}/*.jar", tool.map_or("", Tool::output)),
+        };
         let wish = jdk::wishes(&cx.app_dir, &asked(&cx.env)).into_iter().flatten().next();
         let args = tool.map(|t| t.arguments(cx.var(t.variables()[0]), cx.var(t.variables()[1])));
         let intent = Intent {
@@ -67,7 +72,7 @@ impl Buildpack for Java {
                 .map(|(t, a)| format!("{} {}", t.name(), a.join(" ")))
                 .into_iter()
                 .collect(),
-            ..Intent::default()
+            processes: [("web".to_owned(), web)].into(),
         };
         let detection = Detection::intends("java", &intent)?;
         Ok(if assets::front_end(&cx.app_dir).is_some() { detection.or_with(assets::NAME) } else { detection })
@@ -80,6 +85,9 @@ impl Buildpack for Java {
         let tool = Tool::of(&cx.app_dir);
         let layout = made(cx, tool, &jdk, has_web)?;
         source::remove(&cx.app_dir)?;
+        if let Some(archive) = &layout.unpacked {
+            tree::remove(&cx.app_dir.join(archive))?;
+        }
         if let Some(sbom) = cx.kept_sbom(LAYER) {
             cx.write_launch_sbom(&sbom)?;
         }
@@ -101,7 +109,7 @@ impl Buildpack for Java {
 fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, whole: bool) -> Result<Layout, Failure> {
     let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
     let mut key = tree::Key::default()
-        .with("format", "1")
+        .with("format", "2")
         .with("java", &jdk.version)
         .with("whole", if whole { "yes" } else { "no" })
         .with_snapshot("files", &files);
@@ -129,8 +137,12 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, whole: bool) -> Result
     let layout = product.lay_out(&cx.app_dir, &scratch, whole)?;
     let sbom = product.sbom()?;
     let slices: Vec<String> = layout.slices.iter().map(|s| s.join("\n")).collect();
-    let metadata =
-        metadata(&[("key", &key), ("arguments", &layout.arguments), ("slices", &slices.join("\n\n"))]);
+    let metadata = metadata(&[
+        ("key", &key),
+        ("arguments", &layout.arguments),
+        ("slices", &slices.join("\n\n")),
+        ("unpacked", layout.unpacked.as_deref().unwrap_or_default()),
+    ]);
     cx.cached_layer(LAYER, LayerTypes::CACHE, &metadata, |layer| {
         tree::move_to(&scratch, &layer.path.join("files"))?;
         Ok(Some(sbom))
@@ -144,6 +156,7 @@ fn read_layout(restored: &toml::Table) -> Option<Layout> {
     Some(Layout {
         arguments: text("arguments")?.to_owned(),
         slices: slices.map(|s| s.lines().map(str::to_owned).collect()).collect(),
+        unpacked: text("unpacked").filter(|u| !u.is_empty()).map(str::to_owned),
     })
 }
 

@@ -24,6 +24,8 @@ pub struct Layout {
     pub arguments: String,
     /// Paths by rate of change, the slowest first; what is in none of them changes most.
     pub slices: Vec<Vec<String>>,
+    /// The archive of the app that was unpacked, which is not needed beside its contents.
+    pub unpacked: Option<String>,
 }
 
 /// Archives that builds leave beside the one that is started.
@@ -134,6 +136,7 @@ impl Product {
                         vec!["quarkus-app/lib/**".to_owned()],
                         vec!["quarkus-app/quarkus/**".to_owned()],
                     ],
+                    unpacked: None,
                 })
             }
             Self::Archive(archive) if archive.is_spring_boot && !whole => {
@@ -148,6 +151,7 @@ impl Product {
                         ],
                         vec!["org/springframework/boot/loader/**".to_owned()],
                     ],
+                    unpacked: archive.file.strip_prefix(app).ok().map(|p| p.to_string_lossy().into_owned()),
                 })
             }
             Self::Archive(archive) => {
@@ -170,7 +174,7 @@ impl Product {
                     }
                 }
                 let slices = if libraries.is_empty() { Vec::new() } else { vec![libraries] };
-                Ok(Layout { arguments: format!("-jar {}", inside.display()), slices })
+                Ok(Layout { arguments: format!("-jar {}", inside.display()), slices, unpacked: None })
             }
         }
     }

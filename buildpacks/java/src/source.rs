@@ -5,7 +5,8 @@ use std::path::Path;
 use cnb_buildpack::{Failure, tree};
 
 /// Files that make a folder one of a build.
-const BUILD_FILES: &[&str] = &["pom.xml", "build.gradle", "build.gradle.kts"];
+const BUILD_FILES: &[&str] =
+    &["pom.xml", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"];
 /// What belongs to the build in such a folder.
 const OF_A_BUILD: &[&str] = &[
     ".gradle",
@@ -28,20 +29,68 @@ const OF_A_BUILD: &[&str] = &[
 
 /// Removes the source and what the build wrote, in the app's folder and those of its modules.
 pub(crate) fn remove(app: &Path) -> Result<(), Failure> {
-    if !BUILD_FILES.iter().any(|f| app.join(f).is_file()) && !app.join("settings.gradle").is_file() {
-        return Ok(());
+    if is_build(app) { below(app) } else { Ok(()) }
+}
+
+fn is_build(dir: &Path) -> bool {
+    BUILD_FILES.iter().any(|name| dir.join(name).is_file())
+}
+
+fn below(dir: &Path) -> Result<(), Failure> {
+    if is_build(dir) {
+        OF_A_BUILD.iter().try_for_each(|name| tree::remove(&dir.join(name)))?;
     }
-    for name in OF_A_BUILD {
-        tree::remove(&app.join(name))?;
-    }
-    for entry in fs_err::read_dir(app)? {
+    for entry in fs_err::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            remove(&entry.path())?;
-            if fs_err::read_dir(entry.path())?.next().is_none() {
-                fs_err::remove_dir(entry.path())?;
-            }
+        if !entry.file_type()?.is_dir() || entry.file_name() == ".git" {
+            continue;
+        }
+        let was_empty = fs_err::read_dir(entry.path())?.next().is_none();
+        below(&entry.path())?;
+        if !was_empty && fs_err::read_dir(entry.path())?.next().is_none() {
+            fs_err::remove_dir(entry.path())?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{remove, tree};
+
+    #[test]
+    fn source_goes_in_all_modules_and_what_a_program_may_read_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = [
+            "settings.gradle.kts",
+            "gradlew",
+            "data/a.csv",
+            "services/web/build.gradle.kts",
+            "services/web/src/main/java/Main.java",
+            "services/web/build/libs/web.jar",
+            "services/web/config.yaml",
+            "services/api/build.gradle",
+        ];
+        for file in files {
+            let path = dir.path().join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "").unwrap();
+        }
+        remove(dir.path()).unwrap();
+        let left: Vec<_> = tree::snapshot(dir.path(), &|_| false)
+            .unwrap()
+            .into_keys()
+            .map(|p| p.display().to_string())
+            .collect();
+        assert_eq!(left, ["data", "data/a.csv", "services", "services/web", "services/web/config.yaml"]);
+    }
+
+    #[test]
+    fn an_app_that_is_no_build_keeps_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::create_dir(dir.path().join("src")).unwrap();
+        fs_err::write(dir.path().join("src/x"), "").unwrap();
+        remove(dir.path()).unwrap();
+        assert!(dir.path().join("src/x").is_file());
+    }
 }

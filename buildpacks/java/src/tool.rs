@@ -178,7 +178,6 @@ impl Tool {
                 "Could not find or load main class org.apache.maven.wrapper",
                 "cannot read distributionUrl",
                 "Could not find or load main class org.gradle.wrapper",
-                "Downloading https://services.gradle.org",
             ];
             if own.is_none() || !cannot_start.iter().any(|c| output.says(c)) {
                 return Err(fail(&output, &shown));

@@ -60,6 +60,7 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
     let intent = &plan["requires"][0]["metadata"];
     assert_eq!(intent["commands"][0].as_str(), Some("mvn -DskipTests package"));
     assert_eq!(intent["versions"][0]["version"].as_str(), Some("11"));
+    assert_eq!(intent["processes"]["web"].as_str(), Some("java -jar target/*.jar"));
     build(&trial);
     assert_eq!(start(&trial), "hello from a jar\n");
     let left: Vec<_> = tree::snapshot(&trial.app_dir(), &|_| false).unwrap().into_keys().collect();
@@ -103,6 +104,34 @@ fn an_archive_that_is_there_already_is_started() {
     assert!(trial.detect().unwrap().plan.contains("`app.jar`, which can be started"));
     build(&trial);
     assert_eq!(start(&trial), "hello from a jar\n");
+}
+
+#[test]
+fn an_archive_of_spring_boot_is_unpacked_and_not_there_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "none") else { return };
+    let classes = dir.path().join("classes");
+    let ran = |command: &mut Command| assert!(command.status().unwrap().success());
+    ran(Command::new("javac")
+        .arg("-d")
+        .arg(&classes)
+        .arg(SUBJECT.fixture("maven/src/main/java/hello/Main.java")));
+    let manifest = dir.path().join("MANIFEST.MF");
+    fs_err::write(&manifest, "Main-Class: hello.Main\nSpring-Boot-Version: 3.0.0\n").unwrap();
+    let jar = trial.app_dir().join("app.jar");
+    ran(Command::new("jar").arg("-cfm").arg(&jar).arg(&manifest).arg("-C").arg(&classes).arg("."));
+    let whole = fs_err::read(&jar).unwrap();
+    build(&trial);
+    assert_eq!(start(&trial), "hello from a jar\n");
+    assert!(!jar.exists() && trial.app_dir().join("hello/Main.class").is_file());
+    let launch = read(&trial.layers_dir().join("launch.toml"));
+    assert!(launch.contains("[[slices]]\npaths = [\"BOOT-INF/lib/**\""), "{launch}");
+
+    trial.restore().unwrap();
+    trial.use_app(&SUBJECT.fixture("none")).unwrap();
+    fs_err::write(&jar, whole).unwrap();
+    assert!(build(&trial).output.contains("nothing changed"));
+    assert!(!jar.exists());
 }
 
 #[test]
