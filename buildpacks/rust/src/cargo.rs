@@ -119,6 +119,18 @@ impl Cargo {
         Command::new(&self.program, app, &self.env).args(args)
     }
 
+    /// What beside the source decides what Cargo compiles: its variables, and the user's settings.
+    pub(crate) fn settings_key(&self, cx: &BuildContext) -> String {
+        let mut key = tree::Key::default();
+        for (name, value) in &cx.env {
+            let name = name.to_string_lossy();
+            if (name.starts_with("CARGO_") && name != "CARGO_HOME") || name.starts_with("RUST") {
+                key = key.with(&name, value.as_encoded_bytes());
+            }
+        }
+        key.with("config", fs_err::read(self.home.join("config.toml")).unwrap_or_default()).finish()
+    }
+
     /// Removes what must not be kept.
     pub(crate) fn close(&self) -> Result<(), Failure> {
         tree::remove(&self.home.join("credentials.toml"))

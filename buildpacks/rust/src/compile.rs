@@ -28,7 +28,6 @@ const VARIABLES: &[&str] = &[
     "CNB_RUST_FEATURES",
     "CNB_RUST_PACKAGE",
     "CNB_RUST_PROFILE",
-    "RUSTFLAGS",
 ];
 
 pub(crate) fn compile(cx: &BuildContext) -> Result<(), Failure> {
@@ -40,6 +39,7 @@ pub(crate) fn compile(cx: &BuildContext) -> Result<(), Failure> {
         .with("format", "1")
         .with("rust", &cargo.version)
         .with("arch", &cx.target.arch)
+        .with("settings", cargo.settings_key(cx))
         .with_snapshot("files", &files);
     for name in VARIABLES {
         key = key.with(name, cx.var(name).unwrap_or_default());

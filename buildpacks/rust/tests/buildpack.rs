@@ -119,6 +119,18 @@ fn the_user_names_features_and_packages() {
 }
 
 #[test]
+fn a_setting_of_cargo_builds_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "single") else { return };
+    build(&trial);
+    trial.restore().unwrap();
+    trial.use_app(&SUBJECT.fixture("single")).unwrap();
+    trial.set("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").unwrap();
+    let outcome = build(&trial);
+    assert!(outcome.output.contains("Compiling hello"), "{}", outcome.output);
+}
+
+#[test]
 fn a_lock_that_does_not_match_is_renewed_with_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "single") else { return };
