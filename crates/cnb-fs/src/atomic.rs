@@ -41,6 +41,22 @@ fn replace(path: &Path, bytes: &[u8], create: impl FnOnce(&Path) -> io::Result<F
     })
 }
 
+/// Deletes what writers of `path` that were killed left beside it; nobody may be writing it at the moment.
+///
+/// What cannot be deleted stays: it is in nobody's way.
+pub fn sweep(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beginning = format!(".{name}.");
+    let left_by_a_writer = |found: &Path| {
+        let name = found.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&beginning) && found.extension().is_some_and(|ending| ending == "tmp")
+    };
+    let entries = path.parent().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    for found in entries.map(|entry| entry.path()).filter(|found| left_by_a_writer(found)) {
+        let _ = fs::remove_file(found);
+    }
+}
+
 /// Returns a fresh name beside `path`, hidden and unique to this process.
 pub fn beside(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -75,6 +91,21 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(crate::toml_file::read_host_bytes(&path, 10).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.json");
+        write(&path, b"one").unwrap();
+        for other in [beside(&path), dir.path().join(".other.json.1-0.tmp"), dir.path().join(".index.json")] {
+            write(&other, b"half").unwrap();
+        }
+        sweep(&path);
+        let mut left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".index.json", ".other.json.1-0.tmp", "index.json"]);
     }
 
     #[test]

@@ -88,8 +88,11 @@ impl Layout {
         let mut index = self.index()?;
         let before = index.clone();
         let answer = change(&mut index);
+        let path = self.dir().join("index.json");
+        // With the lock nobody else writes it.
+        atomic::sweep(&path);
         if index != before {
-            atomic::write(&self.dir().join("index.json"), &pretty(&index)?)?;
+            atomic::write(&path, &pretty(&index)?)?;
         }
         Ok(answer)
     }
