@@ -6,7 +6,7 @@ use cnb_buildpack::{DetectContext, Failure, assets};
 
 use crate::manager::{Kind, Manager};
 use crate::package::{FILE, Package};
-use crate::{runtime, start, steps};
+use crate::{runtime, script, start, steps};
 
 /// Files that make an app without a package.json one of Node.js.
 const ALONE: &[&str] = &["server.js", "server.mjs"];
@@ -48,7 +48,7 @@ fn own(cx: &DetectContext, other: Option<&str>) -> Result<Detection, Failure> {
     }
     let package = if has(FILE) { Package::read(&cx.app_dir)? } else { Package::default() };
     let scripts = steps::scripts(&package, cx.var("CNB_NODE_BUILD"))?;
-    let script = start::script(&package, &scripts);
+    let script = script::script(&package, &scripts);
     let file = start::file(&package, &cx.app_dir);
     if let Some(other) = other.filter(|_| script.is_none() && file.is_none()) {
         return Ok(Detection::would_need(format!("something to start in `{FILE}`, beside the `{other}`")));

@@ -1,7 +1,7 @@
 //! Node.js applications with npm, pnpm, Yarn or Bun: the runtime, the packages, the build script, and what to start.
 //!
-//! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch`), `npm`, [`manager`] (with `tool`), `modules` (with [`lock`] and `installed`), [`steps`],
-//! [`start`]; the build that joins them is here.
+//! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch`), `npm`, [`manager`] (with `tool`),
+//! `modules` (with [`lock`] and `installed`), [`steps`], [`script`], [`start`]; the build that joins them is here.
 
 mod fetch;
 mod installed;
@@ -13,6 +13,7 @@ mod npm;
 pub mod package;
 pub mod range;
 mod runtime;
+pub mod script;
 pub mod start;
 pub mod steps;
 mod tool;
@@ -29,7 +30,7 @@ use modules::{Kind, Modules};
 use npm::Runner;
 use package::{FILE, Package};
 use runtime::Runtime;
-use start::Script;
+use script::Script;
 use steps::Steps;
 use tool::Tool;
 
@@ -79,7 +80,7 @@ impl Buildpack for Nodejs {
         let modules = Modules::of(cx, &runner, &package, &runtime, tool.as_ref())?;
         let procfile = fs_err::read_to_string(cx.app_dir.join("Procfile")).unwrap_or_default();
         let app = App {
-            procfile: start::procfile(&procfile, &package, &scripts),
+            procfile: script::procfile(&procfile, &package, &scripts),
             cx,
             package: &package,
             runtime: &runtime,
@@ -207,7 +208,7 @@ impl App<'_> {
             let root = cnb_static::root::find(app, Some(root))?;
             return Ok(site(root.unwrap_or_else(|| ".".to_owned())));
         }
-        let script = start::script(self.package, self.scripts);
+        let script = script::script(self.package, self.scripts);
         let has_own_web = self.procfile.iter().any(|(kind, _)| kind == "web");
         let built_site = || start::site(app).filter(|_| !self.scripts.is_empty() && !has_own_web);
         if let Some(script) = script {
