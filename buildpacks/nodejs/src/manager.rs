@@ -30,6 +30,8 @@ pub struct Manager {
     pub own_program: Option<String>,
     /// The lock file, if there is one.
     pub lock: Option<&'static str>,
+    /// Whether the app says which packages may run scripts when they are installed; pnpm alone asks for that.
+    pub chooses_scripts: bool,
 }
 
 /// Lock files and whose they are, in the order in which they count.
@@ -87,7 +89,9 @@ impl Manager {
         let version =
             by_name.map_or_else(|| by_lock(kind, &read("pnpm-lock.yaml"), &yarn_lock), str::to_owned);
         let own_program = yarn_path.filter(|path| kind == Kind::YarnBerry && app.join(path).is_file());
-        Self { kind, version, own_program, lock: lock.map(|(name, _)| name) }
+        let chooses_scripts = kind == Kind::Pnpm
+            && (package.chooses_scripts() || chooses_scripts(&read("pnpm-workspace.yaml")));
+        Self { kind, version, own_program, lock: lock.map(|(name, _)| name), chooses_scripts }
     }
 
     /// Its name.
@@ -152,12 +156,16 @@ impl Manager {
             Kind::Pnpm => args.extend([
                 "--config.node-linker=hoisted",
                 "--config.package-import-method=copy",
-                "--config.dangerously-allow-all-builds=true",
                 "--config.confirm-modules-purge=false",
+                // Its other ways of telling leave out what scripts of packages print.
+                "--reporter=append-only",
             ]),
             Kind::YarnClassic => args.extend(["--non-interactive", "--ignore-engines", "--no-progress"]),
             Kind::Bun => args.extend(["--backend=copyfile", "--no-progress"]),
             Kind::YarnBerry => {}
+        }
+        if self.kind == Kind::Pnpm && !self.chooses_scripts {
+            args.push("--config.dangerously-allow-all-builds=true");
         }
         match self.kind {
             Kind::Pnpm if !all => args.push("--prod"),
@@ -191,6 +199,20 @@ impl Manager {
     pub fn can_leave_out_dev(&self) -> bool {
         self.kind != Kind::YarnBerry
     }
+}
+
+/// The settings of pnpm that name packages which may run scripts when they are installed; it refuses more than one.
+pub(crate) const CHOOSE_SCRIPTS: &[&str] = &[
+    "onlyBuiltDependencies",
+    "neverBuiltDependencies",
+    "onlyBuiltDependenciesFile",
+    "ignoredBuiltDependencies",
+    "allowBuilds",
+];
+
+fn chooses_scripts(workspace: &str) -> bool {
+    let named = |line: &str| line.split_once(':').is_some_and(|(name, _)| CHOOSE_SCRIPTS.contains(&name));
+    workspace.lines().any(named)
 }
 
 /// The program that `.yarnrc.yml` names.
@@ -284,6 +306,19 @@ mod tests {
     }
 
     #[test]
+    fn pnpm_runs_the_scripts_of_all_packages_unless_the_app_chooses() {
+        let allows_all = |package: &str, workspace: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            fs_err::write(dir.path().join("pnpm-workspace.yaml"), workspace).unwrap();
+            let found = Manager::of(dir.path(), &Package::parse(package).unwrap());
+            found.install(true, true).contains(&"--config.dangerously-allow-all-builds=true")
+        };
+        assert!(allows_all("{}", "packages:\n  - a\n"));
+        assert!(!allows_all("{}", "onlyBuiltDependencies:\n  - esbuild\n"));
+        assert!(!allows_all(r#"{"pnpm":{"onlyBuiltDependencies":["esbuild"]}}"#, ""));
+    }
+
+    #[test]
     fn a_frozen_installation_says_so_to_every_manager() {
         for (kind, flag) in [
             (Kind::Npm, "ci"),
@@ -292,7 +327,13 @@ mod tests {
             (Kind::YarnBerry, "--immutable"),
             (Kind::Bun, "--frozen-lockfile"),
         ] {
-            let manager = Manager { kind, version: String::new(), own_program: None, lock: None };
+            let manager = Manager {
+                kind,
+                version: String::new(),
+                own_program: None,
+                lock: None,
+                chooses_scripts: false,
+            };
             assert!(manager.install(true, true).contains(&flag), "{kind:?}");
             assert!(!manager.install(true, false).contains(&flag), "{kind:?}");
         }

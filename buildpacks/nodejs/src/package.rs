@@ -6,6 +6,8 @@ use std::path::Path;
 use cnb_buildpack::Failure;
 use serde_json::{Map, Value};
 
+use crate::manager::CHOOSE_SCRIPTS;
+
 /// The file that makes an app one of Node.js.
 pub const FILE: &str = "package.json";
 
@@ -24,6 +26,9 @@ const DEPENDENCY_FIELDS: &[&str] = &[
     "bundleDependencies",
     "bundledDependencies",
     "overrides",
+    "resolutions",
+    "pnpm",
+    "trustedDependencies",
     "workspaces",
     "bin",
 ];
@@ -65,6 +70,12 @@ impl Package {
     /// Returns the range of Node.js versions that the app asks for.
     pub fn engine(&self) -> Option<&str> {
         self.fields.get("engines")?.get("node")?.as_str().filter(|t| !t.trim().is_empty())
+    }
+
+    /// Returns whether it tells pnpm which packages may run scripts when they are installed.
+    pub fn chooses_scripts(&self) -> bool {
+        let settings = self.fields.get("pnpm").and_then(Value::as_object);
+        settings.is_some_and(|s| CHOOSE_SCRIPTS.iter().any(|name| s.contains_key(*name)))
     }
 
     /// Returns the version of Node.js that Volta keeps for the app.
