@@ -13,6 +13,9 @@ use crate::runtime::{Host, scratch};
 /// Where the language publishes its releases.
 const SITE: &str = "https://nodejs.org/dist/";
 
+/// Where an installation has its headers.
+pub(crate) const INCLUDE: &str = "include/node";
+
 /// A Node.js that can be fetched.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
@@ -102,7 +105,8 @@ fn package(cx: &BuildContext) -> String {
     format!("node-linux-{}", arch(cx))
 }
 
-fn registry_versions(cx: &BuildContext, host: Option<&Host>) -> Result<Vec<Version>, Failure> {
+/// Lists the versions that the package registry has.
+pub(crate) fn registry_versions(cx: &BuildContext, host: Option<&Host>) -> Result<Vec<Version>, Failure> {
     let text = npm(cx, host, &cx.app_dir, &["view", &package(cx), "versions", "--json"])?.read()?;
     let versions: Vec<String> =
         serde_json::from_str(&text).map_err(Failure::on("failed to read the answer of `npm view`"))?;
@@ -127,12 +131,14 @@ fn site_versions(cx: &BuildContext) -> Result<Vec<Version>, Failure> {
     Ok(fits.filter_map(|r| Version::parse(&r.version)).collect())
 }
 
-/// Fetches into a folder: `bin/node`, and npm where this machine has none.
+/// Fetches into a folder: `bin/node`, and npm where this machine has none; the headers for native packages go into
+/// another folder, where there are any.
 pub(crate) fn fetch(
     cx: &BuildContext,
     host: Option<&Host>,
     choice: &Choice,
     to: &Path,
+    headers: &Path,
 ) -> Result<(), Failure> {
     let dir = scratch(cx, ".node-fetch")?;
     let fetched = if choice.from_registry {
@@ -151,6 +157,10 @@ pub(crate) fn fetch(
     }
     fs_err::create_dir_all(to.join("bin"))?;
     tree::move_to(&node, &to.join("bin/node"))?;
+    if unpacked.join(INCLUDE).is_dir() {
+        fs_err::create_dir_all(headers.join("include"))?;
+        tree::move_to(&unpacked.join(INCLUDE), &headers.join(INCLUDE))?;
+    }
     let npm = unpacked.join("lib/node_modules/npm");
     if host.is_none() && npm.is_dir() {
         fs_err::create_dir_all(to.join("lib/node_modules"))?;

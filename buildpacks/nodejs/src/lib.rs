@@ -3,6 +3,7 @@
 //! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch`), `npm`, [`manager`] (with `tool`),
 //! `modules` (with [`lock`] and `installed`), [`steps`], [`script`], [`start`]; the build that joins them is here.
 
+mod engines;
 mod fetch;
 mod installed;
 mod intent;
@@ -24,6 +25,7 @@ use cnb_buildpack::context::is_on;
 use cnb_buildpack::layer::{LayerTypes, metadata};
 use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Process, assets, tree};
 
+use engines::Demand;
 use lock::Lock;
 use manager::Manager;
 use modules::{Kind, Modules};
@@ -67,30 +69,57 @@ impl Buildpack for Nodejs {
             cx.log.step("the app's own `node_modules` is left out: the packages are installed for the image");
             tree::remove(&installed)?;
         }
-        let scripts = steps::scripts(&package, cx.var("CNB_NODE_BUILD"))?;
-        let runtime = runtime::find(cx, &package)?;
-        let mut runner =
-            Runner::new(cx, runtime.npm_node.clone(), runtime.npm.clone(), runtime::bin(&runtime.node))?;
         let manager = Manager::of(&cx.app_dir, &package);
-        let tool = Tool::find(cx, &manager, &runner, &runtime.node)?;
-        if let Some(tool) = &tool {
-            // Scripts run it, too.
-            runner.prefer(&tool.bin)?;
+        let packages = engines::key(&cx.app_dir, &package, &manager);
+        let mut demand = engines::remembered(cx, &packages);
+        if demand.is_none() {
+            demand = engines::better(cx, &package, &engines::in_lock(&cx.app_dir, &manager), &packages)?;
         }
-        let modules = Modules::of(cx, &runner, &package, &runtime, tool.as_ref())?;
-        let procfile = fs_err::read_to_string(cx.app_dir.join("Procfile")).unwrap_or_default();
-        let app = App {
-            procfile: script::procfile(&procfile, &package, &scripts),
-            cx,
-            package: &package,
-            runtime: &runtime,
-            runner: &runner,
-            modules: &modules,
-            tool: tool.as_ref(),
-            scripts: &scripts,
-        };
-        if folder.is_some() { app.build_front_end() } else { app.build() }
+        while let Some(better) = build_with(cx, &package, &manager, folder, demand.as_ref(), &packages)? {
+            demand = Some(better);
+        }
+        Ok(())
     }
+}
+
+/// Builds with the runtime that fits; returns another that the packages need, once they are installed, instead.
+fn build_with(
+    cx: &BuildContext,
+    package: &Package,
+    manager: &Manager,
+    folder: Option<&str>,
+    demand: Option<&Demand>,
+    packages: &str,
+) -> Result<Option<Demand>, Failure> {
+    let scripts = steps::scripts(package, cx.var("CNB_NODE_BUILD"))?;
+    let runtime = runtime::find(cx, package, demand)?;
+    let mut runner = Runner::new(cx, &runtime)?;
+    let tool = Tool::find(cx, manager, &runner, &runtime.node)?;
+    if let Some(tool) = &tool {
+        // Scripts run it, too.
+        runner.prefer(&tool.bin)?;
+    }
+    let modules = Modules::of(cx, &runner, package, &runtime, tool.as_ref())?;
+    let procfile = fs_err::read_to_string(cx.app_dir.join("Procfile")).unwrap_or_default();
+    let app = App {
+        procfile: script::procfile(&procfile, package, &scripts),
+        cx,
+        package,
+        runtime: &runtime,
+        runner: &runner,
+        modules: &modules,
+        tool: tool.as_ref(),
+        scripts: &scripts,
+    };
+    let is_fresh = app.install_for_scripts()?;
+    if is_fresh && demand.is_none() {
+        let demands = engines::installed(&cx.layer_path(app.layer_of_all()));
+        let better = engines::better(cx, package, &demands, packages)?;
+        if better.is_some() {
+            return Ok(better);
+        }
+    }
+    if folder.is_some() { app.build_front_end(is_fresh) } else { app.build(is_fresh) }.map(|()| None)
 }
 
 /// A folder of the app as the user reads it.
@@ -124,8 +153,8 @@ struct App<'a> {
 }
 
 impl App<'_> {
-    fn build(&self) -> Result<(), Failure> {
-        let built = self.run_steps()?;
+    fn build(&self, is_fresh: bool) -> Result<(), Failure> {
+        let built = self.run_steps(is_fresh)?;
         let process = match self.start()? {
             Start::Site { root, single_page } => {
                 self.leave_out_server()?;
@@ -133,7 +162,12 @@ impl App<'_> {
                 cnb_static::install(self.cx, &root, asked.map_or(single_page, |a| is_on(Some(a))))?
             }
             Start::File(file) => {
-                self.ship(built.as_deref(), None)?;
+                if self.procfile.is_empty() && start::is_complete(&file) {
+                    self.ship_runtime(None)?;
+                    self.leave_out_packages()?;
+                } else {
+                    self.ship(built.as_deref(), None)?;
+                }
                 Process::new("web", &["node", &file])
             }
             Start::Script(script) => {
@@ -150,14 +184,25 @@ impl App<'_> {
     }
 
     /// Builds what another language's app serves: nothing of Node.js is part of the image.
-    fn build_front_end(&self) -> Result<(), Failure> {
-        self.run_steps()?;
+    fn build_front_end(&self, is_fresh: bool) -> Result<(), Failure> {
+        self.run_steps(is_fresh)?;
         self.leave_out_server()?;
         self.cx.write_launch(Vec::new())
     }
 
+    /// Installs what the scripts of the build need; returns whether an earlier build had not.
+    fn install_for_scripts(&self) -> Result<bool, Failure> {
+        if self.scripts.is_empty() || !self.package.has_dependencies() {
+            return Ok(false);
+        }
+        let all = self.layer_of_all();
+        let is_there = self.modules.is_installed(all, BUILDING, Kind::All);
+        self.modules.install(all, BUILDING, Kind::All)?;
+        Ok(!is_there)
+    }
+
     /// Runs the scripts of the build; returns what names their result, if there are any.
-    fn run_steps(&self) -> Result<Option<String>, Failure> {
+    fn run_steps(&self, is_fresh: bool) -> Result<Option<String>, Failure> {
         if self.scripts.is_empty() {
             steps::forget(self.cx)?;
             return Ok(None);
@@ -165,11 +210,7 @@ impl App<'_> {
         let steps = Steps::of(self.cx, self.scripts, self.modules.key())?;
         let all = self.layer_of_all();
         let has_packages = self.package.has_dependencies();
-        let is_there = !has_packages || self.modules.is_installed(all, BUILDING, Kind::All);
-        if has_packages {
-            self.modules.install(all, BUILDING, Kind::All)?;
-        }
-        if is_there && steps.is_done() {
+        if !is_fresh && steps.is_done() {
             steps.restore()?;
         } else {
             // Next.js follows no link out of the app's folder.
@@ -212,6 +253,11 @@ impl App<'_> {
         let has_own_web = self.procfile.iter().any(|(kind, _)| kind == "web");
         let built_site = || start::site(app).filter(|_| !self.scripts.is_empty() && !has_own_web);
         if let Some(script) = script {
+            let built = start::built_server(app).filter(|_| script.previews() && !has_own_web);
+            if let Some(built) = built {
+                self.cx.log.step(format!("`{}` shows what was built; its server is started", script.line));
+                return Ok(Start::File(built.to_owned()));
+            }
             return Ok(match built_site() {
                 Some(root) if script.serves_front_end() => {
                     self.cx.log.step(format!(
@@ -255,8 +301,7 @@ impl App<'_> {
 
     /// Puts runtime and packages into the image.
     fn ship(&self, built: Option<&str>, script: Option<&Script>) -> Result<(), Failure> {
-        self.runtime.ship(self.cx)?;
-        self.ship_npm(script)?;
+        self.ship_runtime(script)?;
         let kept = self.kept_dev_tools(script);
         if !kept.is_empty() {
             self.cx.log.warning(format!(
@@ -330,6 +375,12 @@ impl App<'_> {
         script.filter(|_| !has_own_web).into_iter().chain(self.procfile.iter().map(|(_, s)| s))
     }
 
+    /// Puts the runtime into the image, with npm or Bun where those start the app.
+    fn ship_runtime(&self, script: Option<&Script>) -> Result<(), Failure> {
+        self.runtime.ship(self.cx)?;
+        self.ship_npm(script)
+    }
+
     fn ship_npm(&self, script: Option<&Script>) -> Result<(), Failure> {
         let foreign = self.started(script).find_map(Script::foreign_manager);
         self.ship_bun(foreign.is_some_and(|name| name.starts_with("bun")))?;
@@ -380,6 +431,10 @@ impl App<'_> {
         self.runtime.leave_out(self.cx)?;
         self.cx.remove_layer(NPM)?;
         self.cx.remove_layer(BUN)?;
+        self.leave_out_packages()
+    }
+
+    fn leave_out_packages(&self) -> Result<(), Failure> {
         if self.layer_of_all() == ALL { self.cx.remove_layer(PRODUCTION) } else { Ok(()) }
     }
 }

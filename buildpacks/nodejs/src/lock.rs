@@ -5,6 +5,8 @@ use std::path::Path;
 use cnb_buildpack::sbom::{Component, Kind, Sbom, purl_segment};
 use serde_json::{Map, Value};
 
+use crate::range::Range;
+
 /// npm's lock files; the first that exists counts.
 pub const OWN: &[&str] = &["npm-shrinkwrap.json", "package-lock.json"];
 /// What npm would install.
@@ -40,6 +42,12 @@ impl Lock {
         let (path, entry) = found.next()?;
         let is_dev = |entry: &Value| entry.get("dev").and_then(Value::as_bool) == Some(true);
         (is_dev(entry) && found.all(|(_, other)| is_dev(other))).then(|| name_in(path).to_owned())
+    }
+
+    /// Lists what the packages demand of Node.js.
+    pub fn engines(&self) -> Vec<Range> {
+        let demand = |entry: &Value| Range::parse(entry.get("engines")?.get("node")?.as_str()?);
+        self.packages.iter().filter(|(path, _)| !path.is_empty()).filter_map(|(_, e)| demand(e)).collect()
     }
 
     /// Lists the packages.

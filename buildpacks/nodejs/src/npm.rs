@@ -10,6 +10,7 @@ use cnb_spec::env::Env;
 
 use crate::package::Package;
 use crate::range::{Range, Version};
+use crate::runtime::{self, Runtime};
 
 /// What npm and its helpers say when something is wrong, and what it means.
 pub(crate) const CAUSES: &[Cause] = &[
@@ -180,8 +181,9 @@ pub(crate) struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Makes a runner that starts npm by `node`; scripts find the folder `bin` first on their PATH.
-    pub(crate) fn new(cx: &'a BuildContext, node: PathBuf, npm: Npm, bin: &Path) -> Result<Self, Failure> {
+    /// Makes a runner of the npm that installs for a runtime; scripts find the runtime first on their PATH.
+    pub(crate) fn new(cx: &'a BuildContext, runtime: &Runtime) -> Result<Self, Failure> {
+        let bin = runtime::bin(&runtime.node);
         let cache = cx.kept_layer("npm-cache")?;
         let mut env = cx.env.clone();
         let path = std::iter::once(bin.to_owned())
@@ -191,6 +193,9 @@ impl<'a> Runner<'a> {
         env.insert("npm_config_cache".into(), cache.into());
         if let Some(file) = cx.binding(BINDING)?.and_then(|b| b.file(".npmrc")) {
             env.insert("npm_config_userconfig".into(), file.into());
+        }
+        if let Some(headers) = runtime.headers.as_ref().filter(|_| cx.var("npm_config_nodedir").is_none()) {
+            env.insert("npm_config_nodedir".into(), headers.into());
         }
         let defaults = [
             ("npm_config_audit", "false"),
@@ -214,7 +219,7 @@ impl<'a> Runner<'a> {
                 env.insert(name.into(), value.into());
             }
         }
-        Ok(Self { cx, node, npm, env })
+        Ok(Self { cx, node: runtime.npm_node.clone(), npm: runtime.npm.clone(), env })
     }
 
     /// Puts a folder of programs in front of what scripts find.

@@ -11,7 +11,8 @@ use cnb_buildpack::wanted::{self, Wanted};
 use cnb_buildpack::{BuildContext, Failure, tree};
 use cnb_spec::env::{Action, Env};
 
-use crate::fetch;
+use crate::engines::{CHOSEN_FOR, Demand};
+use crate::fetch::{self, INCLUDE};
 use crate::npm::Npm;
 use crate::package::Package;
 use crate::range::{Range, Version};
@@ -32,6 +33,8 @@ pub(crate) struct Runtime {
     pub(crate) npm: Npm,
     /// The Node.js that runs npm.
     pub(crate) npm_node: PathBuf,
+    /// The folder with `include/node`, where its headers are there: native packages need not download them.
+    pub(crate) headers: Option<PathBuf>,
     /// What the layer of a fetched runtime is known by; `None` for this machine's own.
     fetched: Option<toml::Table>,
 }
@@ -57,8 +60,12 @@ pub(crate) struct Host {
     pub(crate) version: Version,
 }
 
-/// Finds the runtime for an app.
-pub(crate) fn find(cx: &BuildContext, package: &Package) -> Result<Runtime, Failure> {
+/// Finds the runtime for an app; what its packages demand is within what the app asks for.
+pub(crate) fn find(
+    cx: &BuildContext,
+    package: &Package,
+    demand: Option<&Demand>,
+) -> Result<Runtime, Failure> {
     let wish = wanted::choose(&cx.log, "Node.js", wishes(&cx.app_dir, &cx.env, package));
     let range = match &wish {
         Some(w) => Range::parse(&w.version).ok_or_else(|| {
@@ -68,6 +75,11 @@ pub(crate) fn find(cx: &BuildContext, package: &Package) -> Result<Runtime, Fail
         None => Range::parse("*").ok_or_else(|| Failure::new("failed to read a range"))?,
     };
     let host = host(cx)?;
+    if let Some(demand) = demand {
+        let text = demand.version.to_string();
+        let exact = Range::parse(&text).unwrap_or(range);
+        return fetched(cx, host.as_ref(), &text, &exact, &demand.packages, ", its packages need it");
+    }
     let asked =
         wish.as_ref().map_or_else(String::new, |w| format!(", {} asks for `{}`", w.source, w.version));
     if let Some(host) = host.as_ref().filter(|h| range.contains(h.version)) {
@@ -79,12 +91,13 @@ pub(crate) fn find(cx: &BuildContext, package: &Package) -> Result<Runtime, Fail
             version: host.version,
             node: host.node.clone(),
             npm_node: host.node.clone(),
+            headers: bin(&host.node).parent().filter(|p| p.join(INCLUDE).is_dir()).map(Path::to_owned),
             npm,
             fetched: None,
         });
     }
     let text = wish.as_ref().map_or("*", |w| w.version.as_str());
-    fetched(cx, host.as_ref(), text, &range, &asked)
+    fetched(cx, host.as_ref(), text, &range, "", &asked)
 }
 
 fn fetched(
@@ -92,12 +105,15 @@ fn fetched(
     host: Option<&Host>,
     text: &str,
     range: &Range,
+    packages: &str,
     asked: &str,
 ) -> Result<Runtime, Failure> {
     let restored = cx.restored_metadata(LAYER);
     let field = |name: &str| restored.get(name).and_then(toml::Value::as_str);
+    let headers = cx.kept_layer("node-headers")?;
     let known = field("wish") == Some(text)
         && field("arch") == Some(&cx.target.arch)
+        && field(CHOSEN_FOR).unwrap_or_default() == packages
         && cx.layer_path(LAYER).join("bin/node").is_file();
     let (metadata, version) =
         if let Some(version) = field("version").and_then(Version::parse).filter(|_| known) {
@@ -107,9 +123,15 @@ fn fetched(
             let choice = fetch::choose(cx, host, text, range)?;
             cx.log.step(format!("Node.js {} (from {}{asked})", choice.version, choice.place()));
             let version = choice.version.to_string();
-            let metadata = metadata(&[("wish", text), ("version", &version), ("arch", &cx.target.arch)]);
+            let metadata = metadata(&[
+                ("wish", text),
+                ("version", &version),
+                ("arch", &cx.target.arch),
+                (CHOSEN_FOR, packages),
+            ]);
+            tree::remove(&headers.join("include"))?;
             cx.cached_layer(LAYER, FETCHED, &metadata, |layer| {
-                fetch::fetch(cx, host, &choice, &layer.path)?;
+                fetch::fetch(cx, host, &choice, &layer.path, &headers)?;
                 layer.set_env(&Scope::Launch, "NODE_ENV", Action::Default, "production")?;
                 Ok(None)
             })?;
@@ -124,7 +146,8 @@ fn fetched(
         Some(host) if !npm.runs_with(version) => host.node.clone(),
         _ => node.clone(),
     };
-    Ok(Runtime { version, node, npm, npm_node, fetched: Some(metadata) })
+    let headers = headers.join(INCLUDE).is_dir().then_some(headers);
+    Ok(Runtime { version, node, npm, npm_node, headers, fetched: Some(metadata) })
 }
 
 impl Runtime {
@@ -199,7 +222,7 @@ fn libraries(text: &str) -> impl Iterator<Item = (&str, &str)> {
 const STORE: &str = "host-node";
 
 /// Finds this machine's Node.js; what it says of itself is remembered, so that it need not be asked again.
-fn host(cx: &BuildContext) -> Result<Option<Host>, Failure> {
+pub(crate) fn host(cx: &BuildContext) -> Result<Option<Host>, Failure> {
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     if cx.target.arch != arch {
         return Ok(None);

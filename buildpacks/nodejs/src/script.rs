@@ -49,6 +49,18 @@ const DEVELOPMENT: &[&str] = &[
     "remix dev",
     "strapi develop",
 ];
+/// Commands that show what a framework built as its server; the built server itself needs less.
+const PREVIEWS: &[&str] = &[
+    "nuxt",
+    "nuxi",
+    "nitro",
+    "nitropack",
+    "vinxi",
+    "vite",
+    "astro dev",
+    "astro preview",
+    "svelte-kit preview",
+];
 /// Scripts for production, where `start` is one for development.
 const PRODUCTION: &[&str] = &["start:prod", "start:production", "serve:prod", "start-prod", "prod"];
 /// Programs of package managers.
@@ -160,6 +172,12 @@ impl Script {
     /// Returns whether it serves a front-end to its developers.
     pub fn serves_front_end(&self) -> bool {
         commands(&self.line).any(|c| starts_with_any(&c, FRONT_END))
+    }
+
+    /// Returns whether it shows what a framework built as its server.
+    pub fn previews(&self) -> bool {
+        commands(&self.line)
+            .any(|c| PREVIEWS.iter().any(|p| c.starts_with(&p.split(' ').collect::<Vec<_>>())))
     }
 
     /// Returns whether it runs a package manager.
@@ -312,6 +330,14 @@ mod tests {
         assert_eq!(tools("node --import=tsx a.ts"), ["tsx"]);
         assert_eq!(tools("node ./node_modules/.bin/nest start"), ["@nestjs/cli"]);
         assert_eq!(tools("node a.js"), [""; 0]);
+    }
+
+    #[test]
+    fn previews_of_a_built_server_are_told_from_servers() {
+        let previews =
+            |line: &str| script(&package(&format!(r#"{{"start":"{line}"}}"#)), &[]).unwrap().previews();
+        assert!(previews("nuxt preview") && previews("PORT=1 nuxi start") && previews("vite preview"));
+        assert!(!previews("node .output/server/index.mjs") && !previews("next start"));
     }
 
     #[test]

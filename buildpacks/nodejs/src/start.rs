@@ -85,15 +85,24 @@ fn is_typescript(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|e| e == "ts" || e == "tsx")
 }
 
+/// Finds the server that a framework built.
+pub fn built_server(app: &Path) -> Option<&'static str> {
+    let is_file = |path: &str| app.join(path).is_file();
+    let built = BUILT_SERVERS.iter().copied().find(|p| is_file(p));
+    // What SvelteKit's adapter for Node.js makes.
+    built.or_else(|| (is_file("build/handler.js") && is_file("build/index.js")).then_some("build/index.js"))
+}
+
+/// Returns whether a built server brings along every package that it needs, as those of Nitro do.
+pub fn is_complete(server: &str) -> bool {
+    server.starts_with(".output/")
+}
+
 /// What to start in an app without a start script.
 pub fn file(package: &Package, app: &Path) -> Option<String> {
     let is_file = |path: &str| app.join(path).is_file();
-    if let Some(built) = BUILT_SERVERS.iter().find(|p| is_file(p)) {
-        return Some((*built).to_owned());
-    }
-    // What SvelteKit's adapter for Node.js makes.
-    if is_file("build/handler.js") && is_file("build/index.js") {
-        return Some("build/index.js".to_owned());
+    if let Some(built) = built_server(app) {
+        return Some(built.to_owned());
     }
     let main = package.text("main").map(|m| m.trim_start_matches("./").trim_end_matches('/'));
     let main = main.filter(|m| !m.starts_with('/') && !m.split('/').any(|part| part == ".."));
