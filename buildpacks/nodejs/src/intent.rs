@@ -2,11 +2,12 @@
 //! would do.
 
 use cnb_buildpack::detection::{BuildPlan, Detection, Intent, Provide, Version};
+use cnb_buildpack::log::Log;
 use cnb_buildpack::{DetectContext, Failure, assets};
 
 use crate::manager::{Kind, Manager};
 use crate::package::{FILE, Package};
-use crate::{runtime, script, start, steps};
+use crate::{plan, runtime, script, start, workspaces};
 
 /// Files that make an app without a package.json one of Node.js.
 const ALONE: &[&str] = &["server.js", "server.mjs"];
@@ -46,24 +47,29 @@ fn own(cx: &DetectContext, other: Option<&str>) -> Result<Detection, Failure> {
     if !has(FILE) && alone.is_none() {
         return Ok(Detection::would_need("a `package.json` (or a `server.js` alone) in the app's folder"));
     }
-    let package = if has(FILE) { Package::read(&cx.app_dir)? } else { Package::default() };
-    let scripts = steps::scripts(&package, cx.var("CNB_NODE_BUILD"))?;
-    let script = script::script(&package, &scripts);
-    let file = start::file(&package, &cx.app_dir);
+    let root = if has(FILE) { Package::read(&cx.app_dir)? } else { Package::default() };
+    let asked = cx.var(workspaces::NAMED).or_else(|| cx.var("BP_NODE_PROJECT_PATH"));
+    let target = workspaces::target(&cx.app_dir, &root, asked, &Log::new(|_| {}))?;
+    let steps = plan::plan(&cx.app_dir, &root, &target, cx.var("CNB_NODE_BUILD"))?;
+    let script = script::script(&target.package, &plan::done(&steps));
+    let file = start::file(&target.package, &cx.app_dir.join(&target.dir));
     if let Some(other) = other.filter(|_| script.is_none() && file.is_none()) {
         return Ok(Detection::would_need(format!("something to start in `{FILE}`, beside the `{other}`")));
     }
-    let wish = runtime::wishes(&cx.app_dir, &cx.env, &package).into_iter().flatten().next();
+    let wish = runtime::wishes(&cx.app_dir, &cx.env, &root).into_iter().flatten().next();
     let mut commands = Vec::new();
-    if package.has_dependencies() {
-        let manager = Manager::of(&cx.app_dir, &package);
+    if root.has_dependencies() || !target.is_root() {
+        let manager = Manager::of(&cx.app_dir, &root);
         let is_clean = manager.kind == Kind::Npm && manager.lock.is_some();
         commands.push(if is_clean { "npm ci".to_owned() } else { format!("{} install", manager.name()) });
     }
-    commands.extend(scripts.iter().map(|name| format!("npm run {name}")));
+    commands.extend(steps.iter().map(plan::Step::to_string));
     let line = script.map(|s| s.line).or_else(|| file.map(|f| format!("node {f}")));
     let intent = Intent {
-        because: alone.map_or_else(|| format!("a `{FILE}`"), |name| format!("a `{name}`")),
+        because: match alone {
+            Some(name) => format!("a `{name}`"),
+            None => format!("a `{}`", target.dir.join(FILE).display()),
+        },
         versions: wish
             .into_iter()
             .map(|w| Version { of: "node".to_owned(), version: w.version, source: w.source })

@@ -6,13 +6,14 @@
 use std::path::{Component, Path, PathBuf};
 
 use cnb_buildpack::command::{Command, Output};
-use cnb_buildpack::layer::{Layer, LayerTypes, Scope, metadata};
+use cnb_buildpack::layer::{Layer, LayerTypes, Scope, State, metadata};
 use cnb_buildpack::log::Log;
 use cnb_buildpack::{BuildContext, Failure, tree};
 use cnb_spec::env::Action;
 
+use crate::causes::CAUSES;
 use crate::lock::{self, Lock};
-use crate::npm::{CAUSES, Runner};
+use crate::npm::Runner;
 use crate::package::{FILE, Package};
 use crate::runtime::Runtime;
 use crate::tool::Tool;
@@ -64,6 +65,8 @@ pub(crate) struct Modules<'a> {
     archives: Vec<PathBuf>,
     tool: Option<&'a Tool>,
     lock: Option<&'static str>,
+    has_packages: bool,
+    has_production: bool,
     has_dev: bool,
     key: String,
 }
@@ -126,7 +129,20 @@ impl<'a> Modules<'a> {
                 key = key.with(&name, value.as_encoded_bytes());
             }
         }
-        Ok(Self { cx, runner, files, archives, tool, lock, has_dev, key: key.finish() })
+        let has_packages = package.has_dependencies() || has_workspaces;
+        let has_production = package.has_production_dependencies() || has_workspaces;
+        let key = key.finish();
+        Ok(Self { cx, runner, files, archives, tool, lock, has_packages, has_production, has_dev, key })
+    }
+
+    /// Returns whether there are any packages to install.
+    pub(crate) fn has_packages(&self) -> bool {
+        self.has_packages
+    }
+
+    /// Returns whether there are any packages to install for production.
+    pub(crate) fn has_production_packages(&self) -> bool {
+        self.has_production
     }
 
     /// Returns whether some packages are for development alone.
@@ -322,8 +338,6 @@ impl<'a> Modules<'a> {
         if layer.name != crate::ALL {
             remove_litter(&layer.path)?;
         }
-        let bin = self.cx.app_dir.join(DIR).join(".bin");
-        layer.set_env(&Scope::Launch, "PATH", Action::PrependPath, &bin.to_string_lossy())?;
         Ok(Some(sbom))
     }
 
@@ -382,6 +396,18 @@ impl<'a> Modules<'a> {
             tree::move_to(&from, &to)?;
         }
         Ok(())
+    }
+
+    /// Lets what is started in a folder of the app find the commands of its packages, before those of the whole app.
+    pub(crate) fn reach(&self, name: &str, dir: &Path) -> Result<(), Failure> {
+        let layer = Layer { name: name.to_owned(), path: self.cx.layer_path(name), state: State::Reused };
+        let mut folders = vec![self.cx.app_dir.clone()];
+        if dir != Path::new("") {
+            folders.insert(0, self.cx.app_dir.join(dir));
+        }
+        let path = std::env::join_paths(folders.iter().map(|f| f.join(DIR).join(".bin")))
+            .map_err(Failure::on("failed to set PATH"))?;
+        layer.set_env(&Scope::Launch, "PATH", Action::PrependPath, &path.to_string_lossy())
     }
 
     /// Makes the packages of a layer those of the app, and returns the paths within the app that became links.
@@ -456,7 +482,7 @@ fn found(layer: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
 }
 
 /// Finds the folders below an app that have a package.json, outside of installed packages.
-fn manifests(app: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn manifests(app: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(rel) = todo.pop() {

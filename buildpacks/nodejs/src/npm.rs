@@ -3,129 +3,16 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use cnb_buildpack::command::{Cause, Command};
+use cnb_buildpack::command::Command;
 use cnb_buildpack::context::{find_program, var};
 use cnb_buildpack::{BuildContext, Failure};
 use cnb_spec::env::Env;
 
-use crate::package::Package;
+use crate::modules;
+use crate::package::{FILE, Package};
+use crate::plan::Step;
 use crate::range::{Range, Version};
 use crate::runtime::{self, Runtime};
-
-/// What npm and its helpers say when something is wrong, and what it means.
-pub(crate) const CAUSES: &[Cause] = &[
-    Cause {
-        says: "EUNSUPPORTEDPROTOCOL",
-        means: "a dependency is written in a way that npm does not know, such as `workspace:`",
-        next: "this buildpack installs with npm: write the dependency as a version or `file:`",
-    },
-    Cause {
-        says: "ERESOLVE",
-        means: "the packages' peer dependencies contradict each other",
-        next: "update the packages, or put `legacy-peer-deps=true` into the app's `.npmrc`",
-    },
-    Cause {
-        says: "EINTEGRITY",
-        means: "a package is not the one that the lock file names",
-        next: "find out which is right before you change the lock file",
-    },
-    Cause {
-        says: "EBADENGINE",
-        means: "a package refuses this version of Node.js or npm",
-        next: "name a version that it accepts in `engines.node` or `.nvmrc`",
-    },
-    Cause {
-        says: "gyp ERR! find Python",
-        means: "a package compiles native code and Python is missing",
-        next: "install python3 on this machine, or use a version of the package with prebuilt binaries",
-    },
-    Cause {
-        says: "not found: make",
-        means: "a package compiles native code and make is missing",
-        next: "install make and a C++ compiler on this machine",
-    },
-    Cause {
-        says: "gyp ERR!",
-        means: "a package's native code could not be compiled",
-        next: "read the lines above; a C++ compiler, make, python3 and the Node.js headers must be on this machine",
-    },
-    Cause {
-        says: "E401",
-        means: "the package registry wants to know who is asking",
-        next: "put the registry's token into the app's `.npmrc`, as `${NPM_TOKEN}` with `--env NPM_TOKEN=…`",
-    },
-    Cause {
-        says: "E403",
-        means: "the package registry refuses a package",
-        next: "check the registry's rules and the token in `.npmrc`",
-    },
-    Cause {
-        says: "E404",
-        means: "a package is not in the registry",
-        next: "check its name; for a private package, name its registry in the app's `.npmrc`",
-    },
-    Cause {
-        says: "ETARGET",
-        means: "a version of a package is not in the registry",
-        next: "choose a published version in `package.json`",
-    },
-    Cause {
-        says: "SELF_SIGNED_CERT_IN_CHAIN",
-        means: "the package registry's certificate is not trusted here",
-        next: "add the registry's authority to this machine's CA certificates",
-    },
-    Cause {
-        says: "unable to get local issuer certificate",
-        means: "the package registry's certificate is not trusted here",
-        next: "add the registry's authority to this machine's CA certificates",
-    },
-    Cause {
-        says: "ENOTFOUND",
-        means: "the package registry cannot be reached",
-        next: "check the network, the proxy and the registry in `.npmrc`",
-    },
-    Cause {
-        says: "EAI_AGAIN",
-        means: "the package registry cannot be reached: its name does not resolve",
-        next: "check the network, the proxy and the registry in `.npmrc`",
-    },
-    Cause {
-        says: "ECONNRESET",
-        means: "the connection to the package registry broke",
-        next: "try again; check the network and the proxy",
-    },
-    Cause {
-        says: "ECONNREFUSED",
-        means: "the package registry cannot be reached",
-        next: "check the network, the proxy and the registry in `.npmrc`",
-    },
-    Cause {
-        says: "ETIMEDOUT",
-        means: "the package registry does not answer in time",
-        next: "try again; check the network, the proxy and the registry in `.npmrc`",
-    },
-    Cause {
-        says: "JavaScript heap out of memory",
-        means: "Node.js ran out of memory",
-        next: "set `NODE_OPTIONS=--max-old-space-size=4096` with `--env`, or split the build",
-    },
-    Cause {
-        says: "ERR_OSSL_EVP_UNSUPPORTED",
-        means: "an old build tool wants a hash that this Node.js no longer has",
-        next: "update the tool, or set `NODE_OPTIONS=--openssl-legacy-provider` with `--env`",
-    },
-    Cause { says: "ENOSPC", means: "the disk is full", next: "free space, or allow the build more" },
-    Cause {
-        says: "command not found",
-        means: "a script uses a command that is neither installed here nor a dependency",
-        next: "add the package that provides it to the dependencies in `package.json`",
-    },
-    Cause {
-        says: ": not found",
-        means: "a script uses a command that is neither installed here nor a dependency",
-        next: "add the package that provides it to the dependencies in `package.json`",
-    },
-];
 
 /// The binding that holds a `.npmrc` with the logins of registries.
 const BINDING: &str = "npmrc";
@@ -212,6 +99,9 @@ impl<'a> Runner<'a> {
             ("NUXT_TELEMETRY_DISABLED", "1"),
             ("ASTRO_TELEMETRY_DISABLED", "1"),
             ("NG_CLI_ANALYTICS", "false"),
+            ("TURBO_TELEMETRY_DISABLED", "1"),
+            ("NX_DAEMON", "false"),
+            ("NX_NO_CLOUD", "true"),
             ("DISABLE_OPENCOLLECTIVE", "1"),
         ];
         for (name, value) in defaults {
@@ -243,31 +133,33 @@ impl<'a> Runner<'a> {
         self.command(dir, &self.install_env(), args)
     }
 
-    /// Makes a command that runs a script of the app.
-    pub(crate) fn script(&self, dir: &Path, name: &str) -> Command {
+    /// Makes a command that does a step of the build.
+    pub(crate) fn step(&self, step: &Step) -> Result<Command, Failure> {
         let mut env = self.env.clone();
         if self.cx.var("NODE_ENV").is_none() {
             env.insert("NODE_ENV".into(), "production".into());
         }
-        self.command(dir, &env, &["run", name])
+        let dir = self.cx.app_dir.join(step.dir());
+        match step {
+            Step::Script { name, .. } => Ok(self.command(&dir, &env, &["run", name]).title(step.to_string())),
+            Step::Tool { program, args, .. } => {
+                let bins = [&dir, &self.cx.app_dir].map(|d| d.join(modules::DIR).join(".bin"));
+                let found = bins.iter().map(|bin| bin.join(program)).find(|p| p.is_file());
+                let found = found.ok_or_else(|| {
+                    Failure::new(format!("`{program}` is not among the packages"))
+                        .next(format!("add the package that provides it to the dependencies in {FILE}"))
+                })?;
+                let path = env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+                let path = std::env::join_paths(bins.into_iter().chain(std::env::split_paths(&path)))
+                    .map_err(Failure::on("failed to set PATH"))?;
+                env.insert("PATH".into(), path);
+                Ok(Command::new(found, &dir, &env).args(args).title(step.to_string()))
+            }
+        }
     }
 
     fn command(&self, dir: &Path, env: &Env, args: &[&str]) -> Command {
         let title = format!("npm {}", args.join(" "));
         Command::new(&self.node, dir, env).args([self.npm.cli()]).args(args).title(title)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_registry_that_cannot_be_reached_is_named_as_the_cause() {
-        for code in ["EAI_AGAIN", "ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT"] {
-            let line = format!("npm error code {code}");
-            let cause = CAUSES.iter().find(|c| line.contains(c.says)).map(|c| c.means);
-            assert!(cause.is_some_and(|means| means.contains("registry")), "{code}: {cause:?}");
-        }
     }
 }

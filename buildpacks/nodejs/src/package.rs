@@ -143,6 +143,13 @@ impl Package {
         self.fields.get("workspaces").is_some_and(|w| !w.is_null())
     }
 
+    /// Lists the patterns of the folders of its packages.
+    pub fn workspaces(&self) -> Vec<String> {
+        let listed = self.fields.get("workspaces");
+        let listed = listed.and_then(|w| w.as_array().or_else(|| w.get("packages")?.as_array()));
+        listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// Returns the dependencies that are files or folders of the app.
     pub fn local_dependencies(&self) -> Vec<String> {
         let versions = LISTS.iter().filter_map(|l| self.fields.get(*l)?.as_object()).flat_map(Map::values);

@@ -33,6 +33,22 @@ const FRONT_END: &[&str] = &[
     "ember serve",
     "preact watch",
     "parcel serve",
+    "eleventy",
+    "hexo server",
+    "brunch watch",
+    "polymer serve",
+    "stencil build",
+    "sapper dev",
+    "umi dev",
+    "max dev",
+    "vitepress dev",
+    "vuepress dev",
+    "docusaurus-start",
+    "rsbuild dev",
+    "rspack serve",
+    "rspack dev",
+    "quasar dev",
+    "ionic serve",
 ];
 /// Commands for development that have a better one beside them, if there is a script for production.
 const DEVELOPMENT: &[&str] = &[
@@ -172,6 +188,11 @@ impl Script {
     /// Returns whether it serves a front-end to its developers.
     pub fn serves_front_end(&self) -> bool {
         commands(&self.line).any(|c| starts_with_any(&c, FRONT_END))
+    }
+
+    /// Returns whether it is for developers, who want their changes to be seen.
+    pub fn is_for_development(&self) -> bool {
+        commands(&self.line).any(|c| starts_with_any(&c, DEVELOPMENT))
     }
 
     /// Returns whether it shows what a framework built as its server.

@@ -50,8 +50,26 @@ const TYPESCRIPT: &[&str] = &[
     "src/index.tsx",
 ];
 /// Folders that build tools leave a front-end in.
-const SITES: &[&str] =
-    &["dist", "build", "out", "_site", ".output/public", "build/client", "dist/client", "public"];
+const SITES: &[&str] = &[
+    "dist",
+    "build",
+    "out",
+    "_site",
+    ".output/public",
+    "build/client",
+    "dist/client",
+    "dist/spa",
+    "www",
+    "build/default",
+    "__sapper__/export",
+    ".vitepress/dist",
+    "docs/.vitepress/dist",
+    ".vuepress/dist",
+    "docs/.vuepress/dist",
+    "src/.vuepress/dist",
+    "storybook-static",
+    "public",
+];
 /// Packages that make an app a server.
 const SERVERS: &[&str] = &[
     "express",

@@ -4,12 +4,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use cnb_buildpack::context::is_on;
 use cnb_buildpack::layer::{LayerTypes, metadata};
 use cnb_buildpack::{BuildContext, Failure, tree};
 
-use crate::npm::{CAUSES, Runner};
-use crate::package::{AFTER_INSTALL, Package};
+use crate::causes::SCRIPT_CAUSES;
+use crate::npm::Runner;
+use crate::plan::Step;
 
 /// The layer of the files that the scripts wrote.
 const OUTPUT: &str = "build-output";
@@ -18,67 +18,28 @@ const CACHES: &str = "build-cache";
 /// Folders of the app that are such caches: kept for the next build, and not part of the image.
 const TOOL_CACHES: &[&str] =
     &[".next/cache", ".angular/cache", ".parcel-cache", ".turbo", ".svelte-kit/.cache"];
-/// What an install script does that has no place in a build of an image.
-const USELESS: &[&str] =
-    &["husky", "lefthook", "simple-git-hooks", "only-allow", "yarn-deduplicate", "check-engine"];
-/// Scripts that hosts run in place of `build`, and `build` itself: the first that is written down counts.
-const BUILDS: &[&str] = &["heroku-postbuild", "gcp-build", "build"];
 /// Variables that tools of the build read, beside those that the user set.
 const VARIABLES: &[&str] =
     &["NODE_", "CNB_NODE", "npm_config_", "VITE_", "REACT_APP_", "NEXT_PUBLIC_", "PUBLIC_"];
-
-/// The scripts that a build runs, in order.
-pub fn scripts(package: &Package, asked: Option<&str>) -> Result<Vec<String>, Failure> {
-    if let Some(asked) = asked {
-        if !is_on(Some(asked)) {
-            return Ok(Vec::new());
-        }
-        if !matches!(asked.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on") {
-            return named(package, asked);
-        }
-    }
-    let build =
-        BUILDS.iter().copied().find(|n| package.names_script(n)).filter(|n| package.script(n).is_some());
-    let again = build.map(|name| format!("npm run {name}"));
-    let useful = |name: &&str| {
-        package.script(name).is_some_and(|text| {
-            !USELESS.iter().any(|u| text.contains(u))
-                && again.as_deref() != Some(text.trim())
-                && build.and_then(|b| package.script(b)) != Some(text)
-        })
-    };
-    Ok(AFTER_INSTALL.iter().copied().filter(useful).chain(build).map(str::to_owned).collect())
-}
-
-fn named(package: &Package, asked: &str) -> Result<Vec<String>, Failure> {
-    let names: Vec<String> =
-        asked.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
-    match names.iter().find(|n| package.script(n).is_none()) {
-        None => Ok(names),
-        Some(missing) => Err(Failure::new(format!("`CNB_NODE_BUILD` names a script `{missing}`"))
-            .because("package.json has none of that name")
-            .next("name scripts of package.json, or set it to `false` to run none")),
-    }
-}
 
 /// What is needed to run the scripts of an app, or to know that they need not run.
 #[derive(Debug)]
 pub(crate) struct Steps<'a> {
     cx: &'a BuildContext,
-    scripts: &'a [String],
+    plan: &'a [Step],
     before: tree::Snapshot,
     key: String,
 }
 
 impl<'a> Steps<'a> {
     /// Looks at everything that the scripts may read.
-    pub(crate) fn of(cx: &'a BuildContext, scripts: &'a [String], modules: &str) -> Result<Self, Failure> {
+    pub(crate) fn of(cx: &'a BuildContext, steps: &'a [Step], modules: &str) -> Result<Self, Failure> {
         let before = tree::snapshot(&cx.app_dir, &|path| {
-            path == Path::new(".git") || TOOL_CACHES.iter().any(|c| path == Path::new(c))
+            path == Path::new(".git") || caches(steps).any(|c| path == c)
         })?;
         let mut key = tree::Key::default().with("format", "1").with("modules", modules);
-        for script in scripts {
-            key = key.with("script", script);
+        for step in steps {
+            key = key.with("step", step.to_string());
         }
         let mut env = cx.user_env()?;
         let is_read = |name: &str| VARIABLES.iter().any(|v| name.starts_with(v));
@@ -93,7 +54,7 @@ impl<'a> Steps<'a> {
         }
         // The result holds the permissions of folders, so it belongs to those that were there before.
         let key = key.with_snapshot("files", &before).with("modes", modes(&before)).finish();
-        Ok(Self { cx, scripts, before, key })
+        Ok(Self { cx, plan: steps, before, key })
     }
 
     /// Names everything that the scripts may read.
@@ -108,10 +69,8 @@ impl<'a> Steps<'a> {
 
     /// Puts an earlier build's result into the app.
     pub(crate) fn restore(&self) -> Result<(), Failure> {
-        self.cx.log.step(format!(
-            "nothing changed: the result of `npm run {}` is used again",
-            self.scripts.join(", ")
-        ));
+        let steps: Vec<String> = self.plan.iter().map(|s| format!("`{s}`")).collect();
+        self.cx.log.step(format!("nothing changed: the result of {} is used again", steps.join(", ")));
         let layer =
             self.cx
                 .cached_layer(OUTPUT, LayerTypes::CACHE, &metadata(&[("key", &self.key)]), |_| Ok(None))?;
@@ -127,15 +86,15 @@ impl<'a> Steps<'a> {
 
     /// Runs the scripts and keeps what they wrote; `linked` are the paths of installed packages.
     pub(crate) fn run(&self, runner: &Runner<'_>, linked: &[PathBuf]) -> Result<(), Failure> {
-        let caches = self.cx.kept_layer(CACHES)?;
-        for name in TOOL_CACHES {
-            move_folder(&caches.join(name), &self.cx.app_dir.join(name))?;
+        let kept = self.cx.kept_layer(CACHES)?;
+        for name in caches(self.plan) {
+            move_folder(&kept.join(&name), &self.cx.app_dir.join(&name))?;
         }
-        for script in self.scripts {
-            runner.script(&self.cx.app_dir, script).run(&self.cx.log, CAUSES)?;
+        for step in self.plan {
+            runner.step(step)?.run(&self.cx.log, SCRIPT_CAUSES)?;
         }
-        for name in TOOL_CACHES {
-            move_folder(&self.cx.app_dir.join(name), &caches.join(name))?;
+        for name in caches(self.plan) {
+            move_folder(&self.cx.app_dir.join(&name), &kept.join(&name))?;
         }
         let after = tree::snapshot(&self.cx.app_dir, &|path| {
             path == Path::new(".git") || linked.iter().any(|l| l == path)
@@ -173,6 +132,14 @@ impl<'a> Steps<'a> {
     }
 }
 
+/// Lists the folders of the app that are caches: below the app's own folder and those in which a step runs.
+fn caches(steps: &[Step]) -> impl Iterator<Item = PathBuf> {
+    let mut dirs: Vec<&Path> = steps.iter().map(Step::dir).chain([Path::new("")]).collect();
+    dirs.sort_unstable();
+    dirs.dedup();
+    dirs.into_iter().flat_map(|dir| TOOL_CACHES.iter().map(|name| dir.join(name)))
+}
+
 /// Writes down the permissions of all files and folders.
 fn modes(files: &tree::Snapshot) -> Vec<u8> {
     let mode = |node: &tree::Node| match node {
@@ -204,40 +171,4 @@ fn move_folder(from: &Path, to: &Path) -> Result<(), Failure> {
         fs_err::create_dir_all(parent)?;
     }
     tree::move_to(from, to)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Package, scripts};
-
-    #[track_caller]
-    fn check(package: &str, asked: Option<&str>, expected: &[&str]) {
-        let package = Package::parse(&format!(r#"{{"scripts":{package}}}"#)).unwrap();
-        assert_eq!(scripts(&package, asked).unwrap(), expected);
-    }
-
-    #[test]
-    fn scripts_after_installing_and_the_build_are_run() {
-        check(r#"{"build":"tsc"}"#, None, &["build"]);
-        check(r#"{"build":"tsc","postinstall":"prisma generate"}"#, None, &["postinstall", "build"]);
-        check(r#"{"build":"tsc","gcp-build":""}"#, None, &[]);
-        check(r#"{"build":"tsc","heroku-postbuild":"make"}"#, None, &["heroku-postbuild"]);
-        check(r#"{"start":"x"}"#, None, &[]);
-    }
-
-    #[test]
-    fn hooks_for_git_and_a_second_build_are_not_run() {
-        check(r#"{"build":"tsc","prepare":"husky install"}"#, None, &["build"]);
-        check(r#"{"build":"tsc","prepare":"npm run build"}"#, None, &["build"]);
-        check(r#"{"build":"tsc","prepare":"tsc"}"#, None, &["build"]);
-        check(r#"{"preinstall":"npx only-allow pnpm"}"#, None, &[]);
-    }
-
-    #[test]
-    fn the_user_names_other_scripts_or_none() {
-        check(r#"{"build":"tsc"}"#, Some("0"), &[]);
-        check(r#"{"build":"tsc","b2":"x"}"#, Some("b2, build"), &["b2", "build"]);
-        check(r#"{"build":"tsc"}"#, Some("true"), &["build"]);
-        assert!(scripts(&Package::default(), Some("nothing")).is_err());
-    }
 }

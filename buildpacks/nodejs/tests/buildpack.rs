@@ -191,6 +191,24 @@ fn packages_of_a_workspace_are_those_of_the_app() {
 }
 
 #[test]
+fn the_package_of_a_repository_that_starts_is_built_after_what_it_needs_and_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "monorepo") else { return };
+    trial.set("CNB_NODE_WORKSPACE", "web").unwrap();
+    let plan = trial.detect().unwrap();
+    assert!(plan.success, "{}", plan.output);
+    let output = build(&trial);
+    let at = |text: &str| output.find(text).unwrap_or_else(|| panic!("no {text} in {output}"));
+    assert!(at("npm run build (in packages/greeting)") < at("npm run build (in apps/web)"));
+    let launch = read(&trial.layers_dir().join("launch.toml"));
+    let web = trial.app_dir().join("apps/web");
+    assert!(launch.contains(&format!("working-dir = \"{}\"", web.display())), "{launch}");
+    assert_eq!(run(&trial, "apps/web/server.js"), "true hello 172800000 hello\n\n");
+    let path = read(&trial.layers_dir().join("modules/env.launch/PATH.prepend"));
+    assert!(path.starts_with(&format!("{}/node_modules/.bin:", web.display())), "{path}");
+}
+
+#[test]
 fn what_an_install_script_patches_is_in_the_image() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "patched") else { return };
