@@ -40,6 +40,9 @@ impl App<'_> {
                 self.cx.log.step(format!("`{}` shows what was built; its server is started", script.line));
                 return Ok(Start::File(built.to_owned()));
             }
+            if let Some(server) = start::built_server(app).filter(|s| script.line == format!("node {s}")) {
+                return Ok(Start::File(server.to_owned()));
+            }
             return Ok(match built_site() {
                 Some(root) if script.serves_front_end() => {
                     self.cx.log.step(format!(

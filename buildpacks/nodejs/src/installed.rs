@@ -17,7 +17,18 @@ pub(crate) fn sbom<'a>(folders: impl IntoIterator<Item = &'a Path>) -> Result<Sb
     Ok(found.into_iter().collect())
 }
 
+/// Where pnpm keeps the packages, each in a folder of packages of its own with links to those that it needs.
+const OF_PNPM: &str = ".pnpm";
+
 fn below(folder: &Path, found: &mut Vec<Component>) -> Result<(), Failure> {
+    if folder.join(OF_PNPM).is_dir() {
+        for entry in fs_err::read_dir(folder.join(OF_PNPM))? {
+            let inner = entry?.path().join(DIR);
+            if inner.is_dir() {
+                below(&inner, found)?;
+            }
+        }
+    }
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -99,7 +99,7 @@ fn build_with(
         // Scripts run it, too.
         runner.prefer(&tool.bin)?;
     }
-    let modules = Modules::of(cx, &runner, package, &runtime, tool.as_ref())?;
+    let modules = Modules::of(cx, &runner, package, &target, &runtime, tool.as_ref())?;
     let app = App::new(cx, &target, &steps, &runtime, &runner, &modules, tool.as_ref());
     let is_fresh = app.install_for_scripts()?;
     if is_fresh && demand.is_none() {

@@ -138,7 +138,7 @@ impl Manager {
     }
 
     /// The arguments that install exactly what the lock file says, or with `frozen` off what fits best.
-    pub fn install(&self, all: bool, frozen: bool) -> Vec<&'static str> {
+    pub fn install<'a>(&self, all: bool, frozen: bool) -> Vec<&'a str> {
         let mut args = match self.kind {
             Kind::Npm => vec![if frozen { "ci" } else { "install" }],
             _ => vec!["install"],
@@ -152,9 +152,8 @@ impl Manager {
         }
         match self.kind {
             Kind::Npm => args.push(if all { "--include=dev" } else { "--omit=dev" }),
-            // Flat, as npm lays packages out: so they can be moved, and nothing of a store is needed.
+            // Copies, so that nothing of a store is needed.
             Kind::Pnpm => args.extend([
-                "--config.node-linker=hoisted",
                 "--config.package-import-method=copy",
                 "--config.confirm-modules-purge=false",
                 // Its other ways of telling leave out what scripts of packages print.

@@ -17,6 +17,7 @@ use crate::npm::Runner;
 use crate::package::{FILE, Package};
 use crate::runtime::Runtime;
 use crate::tool::Tool;
+use crate::workspaces::Target;
 use crate::{installed, manager};
 
 /// The folder of installed packages.
@@ -65,6 +66,8 @@ pub(crate) struct Modules<'a> {
     archives: Vec<PathBuf>,
     tool: Option<&'a Tool>,
     lock: Option<&'static str>,
+    /// Of several packages the one whose dependencies alone are for production.
+    only: Option<String>,
     has_packages: bool,
     has_production: bool,
     has_dev: bool,
@@ -77,11 +80,12 @@ impl<'a> Modules<'a> {
         cx: &'a BuildContext,
         runner: &'a Runner<'a>,
         package: &Package,
+        target: &Target,
         runtime: &Runtime,
         tool: Option<&'a Tool>,
     ) -> Result<Self, Failure> {
         let mut key = tree::Key::default()
-            .with("format", "1")
+            .with("format", "2")
             .with("node", runtime.version.to_string())
             .with("npm", &runtime.npm.version)
             .with("arch", &cx.target.arch)
@@ -132,7 +136,8 @@ impl<'a> Modules<'a> {
         let has_packages = package.has_dependencies() || has_workspaces;
         let has_production = package.has_production_dependencies() || has_workspaces;
         let key = key.finish();
-        Ok(Self { cx, runner, files, archives, tool, lock, has_packages, has_production, has_dev, key })
+        let only = target.package.text("name").filter(|_| !target.is_root()).map(str::to_owned);
+        Ok(Self { cx, runner, files, archives, tool, lock, only, has_packages, has_production, has_dev, key })
     }
 
     /// Returns whether there are any packages to install.
@@ -229,8 +234,11 @@ impl<'a> Modules<'a> {
     }
 
     fn metadata(&self, kind: Kind, because: &str) -> toml::Table {
-        let kind = if kind == Kind::All { "all" } else { "production" };
-        metadata(&[("key", &self.key), ("packages", kind), ("because", because)])
+        let (kind, only) = match kind {
+            Kind::All => ("all", ""),
+            Kind::Production => ("production", self.only.as_deref().unwrap_or_default()),
+        };
+        metadata(&[("key", &self.key), ("packages", kind), ("of", only), ("because", because)])
     }
 
     fn copy_inputs(&self, layer: &Layer) -> Result<(), Failure> {
@@ -253,6 +261,11 @@ impl<'a> Modules<'a> {
             return self.run_tool(tool, dir, kind, has_lock);
         }
         let mut args = vec![if has_lock { "ci" } else { "install" }, kind.flag()];
+        let only = self.only.as_ref().filter(|_| kind == Kind::Production);
+        let only: Vec<String> = only.map(|name| format!("--workspace={name}")).into_iter().collect();
+        if !only.is_empty() {
+            args.extend(only.iter().map(String::as_str).chain(["--include-workspace-root"]));
+        }
         loop {
             let command = self.runner.install(dir, &args);
             let output = self.stream(&command)?;
@@ -282,7 +295,14 @@ impl<'a> Modules<'a> {
     fn run_tool(&self, tool: &Tool, dir: &Path, kind: Kind, has_lock: bool) -> Result<(), Failure> {
         let manager = &tool.manager;
         let all = kind == Kind::All || !manager.can_leave_out_dev();
-        let command = tool.command(self.cx, self.runner, dir, &manager.install(all, has_lock))?;
+        let only = self.only.as_ref().filter(|_| !all && manager.kind == manager::Kind::Pnpm);
+        let only = only.map(|name| [format!("--filter={name}..."), "--filter={.}".to_owned()]);
+        let args = |frozen: bool| {
+            let mut args = manager.install(all, frozen);
+            args.extend(only.iter().flatten().map(String::as_str));
+            args
+        };
+        let command = tool.command(self.cx, self.runner, dir, &args(has_lock))?;
         let output = command.stream(&self.cx.log)?;
         if output.success {
             return Ok(());
@@ -296,7 +316,7 @@ impl<'a> Modules<'a> {
             manager.name()
         ));
         tree::remove(&dir.join(DIR))?;
-        tool.command(self.cx, self.runner, dir, &manager.install(all, false))?.run(&self.cx.log, CAUSES)
+        tool.command(self.cx, self.runner, dir, &args(false))?.run(&self.cx.log, CAUSES)
     }
 
     /// Runs npm and shows what it printed, without the help text that it adds to a refusal.
