@@ -16,7 +16,7 @@ use crate::script::{self, Script};
 use crate::steps::{self, Steps};
 use crate::tool::Tool;
 use crate::workspaces::Target;
-use crate::{ALL, PRODUCTION, start};
+use crate::{ALL, PRODUCTION, start, svelte};
 
 /// The packages while building; which of them go into the image is known only after it.
 const BUILDING: LayerTypes = LayerTypes::CACHE;
@@ -137,7 +137,13 @@ impl<'a> App<'a> {
                 (true, true) => self.modules.link(all)?,
                 (true, false) => self.modules.place(all)?,
             };
+            let adapter = if svelte::leaves_choice(self.package()) {
+                svelte::provide(self.cx, self.runner, all)?
+            } else {
+                None
+            };
             steps.run(self.runner, &linked)?;
+            adapter.map_or(Ok(()), |link| tree::remove(&link))?;
             if !follows_links && self.changes_packages(&self.cx.app_dir) {
                 self.modules.take_back(all, &linked)?;
             }

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch` and `engines`), `npm` (with
 //! `causes`), [`manager`] (with `tool`), `modules` (with [`lock`] and `installed`), [`workspaces`] (with `delegation`),
-//! [`plan`], [`steps`], [`script`], [`start`]; `app` joins them, with `decide` and `ship`.
+//! [`plan`], [`steps`] (with `svelte`), [`script`], [`start`]; `app` joins them, with `decide` and `ship` (with
+//! `imports`).
 
 mod app;
 mod causes;
@@ -10,6 +11,7 @@ mod decide;
 mod delegation;
 mod engines;
 mod fetch;
+mod imports;
 mod installed;
 mod intent;
 pub mod lock;
@@ -24,6 +26,7 @@ pub mod script;
 mod ship;
 pub mod start;
 pub mod steps;
+mod svelte;
 mod tool;
 pub mod workspaces;
 
@@ -98,6 +101,9 @@ fn build_with(
     if let Some(tool) = &tool {
         // Scripts run it, too.
         runner.prefer(&tool.bin)?;
+    }
+    if svelte::leaves_choice(&target.package) {
+        runner.set(svelte::VARIABLE, "cnb");
     }
     let modules = Modules::of(cx, &runner, package, &target, &runtime, tool.as_ref())?;
     let app = App::new(cx, &target, &steps, &runtime, &runner, &modules, tool.as_ref());

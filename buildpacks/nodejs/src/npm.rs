@@ -121,6 +121,11 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
+    /// Sets a variable for what is run.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.env.insert(name.into(), value.into());
+    }
+
     /// Returns the environment that installations have.
     pub(crate) fn install_env(&self) -> Env {
         let mut env = self.env.clone();

@@ -123,6 +123,14 @@ impl Package {
         self.fields.get("devDependencies").and_then(Value::as_object).is_some_and(|l| !l.is_empty())
     }
 
+    /// Lists the names of the packages that it needs when it runs, with `peers` also those that it expects beside it.
+    pub fn needs(&self, peers: bool) -> impl Iterator<Item = &str> {
+        let lists = ["dependencies", "optionalDependencies", "peerDependencies"];
+        let lists = lists.into_iter().take(if peers { 3 } else { 2 });
+        let lists = lists.filter_map(|l| self.fields.get(l)?.as_object());
+        lists.flat_map(|l| l.keys().map(String::as_str))
+    }
+
     /// Lists the names of the development dependencies.
     pub fn dev_dependencies(&self) -> impl Iterator<Item = &str> {
         let list = self.fields.get("devDependencies").and_then(Value::as_object);

@@ -6,11 +6,12 @@ use cnb_buildpack::layer::{LayerTypes, metadata};
 use cnb_buildpack::{Failure, tree};
 
 use crate::app::App;
+use crate::imports::Installed;
 use crate::lock::{self, Lock};
 use crate::modules::Kind;
 use crate::plan::Step;
 use crate::script::Script;
-use crate::{ALL, PRODUCTION, installed, manager, modules};
+use crate::{ALL, PRODUCTION, installed, manager, modules, steps};
 
 /// The layer of npm, for apps that run it when they start.
 const NPM: &str = "npm";
@@ -21,8 +22,10 @@ impl App<'_> {
     /// Puts runtime and packages into the image.
     pub(crate) fn ship(&self, built: Option<&str>, script: Option<&Script>) -> Result<(), Failure> {
         self.ship_runtime(script)?;
-        let kept = self.kept_dev_tools(script);
-        if !kept.is_empty() {
+        let mut kept = self.kept_dev_tools(script);
+        if kept.is_empty() && built.is_some() && self.modules.has_dev() {
+            kept = self.imported()?;
+        } else if !kept.is_empty() {
             self.cx.log.warning(format!(
                 "development dependencies are part of the image, since the app starts with {}; \
                  move what is needed to `dependencies`, or start without it",
@@ -61,6 +64,19 @@ impl App<'_> {
         }
         self.modules.reach(layer, &self.target.dir)?;
         self.modules.link(layer).map(drop)
+    }
+
+    /// Lists the packages that what was built imports and that production does not have.
+    fn imported(&self) -> Result<Vec<String>, Failure> {
+        let installed = Installed { app: &self.cx.app_dir, layer: &self.cx.layer_path(ALL) };
+        let found = installed.missing(&steps::files(self.cx), self.target)?;
+        if !found.is_empty() {
+            self.cx.log.step(format!(
+                "all packages are part of the image, since what was built imports {}, which only development has",
+                found.join(", ")
+            ));
+        }
+        Ok(found)
     }
 
     /// Whether packages of development stay in the image, since what the build changed in the packages, or the manager

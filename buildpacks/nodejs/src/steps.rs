@@ -13,6 +13,8 @@ use crate::plan::Step;
 
 /// The layer of the files that the scripts wrote.
 const OUTPUT: &str = "build-output";
+/// The folder of that layer with the files.
+const FILES: &str = "files";
 /// The layer of the caches that build tools keep inside the app.
 const CACHES: &str = "build-cache";
 /// Folders of the app that are such caches: kept for the next build, and not part of the image.
@@ -77,7 +79,7 @@ impl<'a> Steps<'a> {
         for path in removed_paths(&layer.path)? {
             tree::remove(&self.cx.app_dir.join(path))?;
         }
-        for entry in fs_err::read_dir(layer.path.join("files"))? {
+        for entry in fs_err::read_dir(layer.path.join(FILES))? {
             let entry = entry?;
             tree::copy(&entry.path(), &self.cx.app_dir.join(entry.file_name()))?;
         }
@@ -100,7 +102,7 @@ impl<'a> Steps<'a> {
             path == Path::new(".git") || linked.iter().any(|l| l == path)
         })?;
         self.cx.cached_layer(OUTPUT, LayerTypes::CACHE, &metadata(&[("key", &self.key)]), |layer| {
-            let files = layer.path.join("files");
+            let files = layer.path.join(FILES);
             fs_err::create_dir_all(&files)?;
             for (path, node) in &after {
                 if self.before.get(path) == Some(node) {
@@ -130,6 +132,11 @@ impl<'a> Steps<'a> {
         })?;
         Ok(())
     }
+}
+
+/// The files that the scripts wrote, by their paths below this folder.
+pub(crate) fn files(cx: &BuildContext) -> PathBuf {
+    cx.layer_path(OUTPUT).join(FILES)
 }
 
 /// Lists the folders of the app that are caches: below the app's own folder and those in which a step runs.
