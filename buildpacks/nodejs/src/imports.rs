@@ -102,10 +102,28 @@ fn imported(text: &str) -> BTreeSet<&str> {
             let rest = text[at + word.len()..].trim_start_matches(' ');
             let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else { continue };
             let Some((name, _)) = rest[1..].split_once(quote) else { continue };
-            found.extend(package(name));
+            let before = &text[..at];
+            let is_statement = match word {
+                "from" => before.rfind("import").max(before.rfind("export")).is_some_and(|start| {
+                    begins_statement(&before[..start]) && before[start + 6..].chars().all(is_of_list)
+                }),
+                "import" => begins_statement(before),
+                _ => true,
+            };
+            found.extend(package(name).filter(|_| is_statement));
         }
     }
     found
+}
+
+/// Whether a statement begins after a text: not within a comment or a string.
+fn begins_statement(before: &str) -> bool {
+    before.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|c| "\n;}/".contains(c))
+}
+
+/// Whether a character may stand between `import` and `from`.
+fn is_of_list(c: char) -> bool {
+    c.is_alphanumeric() || c.is_whitespace() || "_$,{}*".contains(c)
 }
 
 /// The package of a module: `@scope/name/inner` is one of `@scope/name`.
@@ -127,6 +145,8 @@ mod tests {
         let text = "import a from 'a';import{b}from\"@s/b/x\";import 'c/d';const e = require( \"e\");\
                     import './f';import g from 'node:g';export * from \"../h\"; await import('i'); // from 'the shop'";
         assert_eq!(imported(text).into_iter().collect::<Vec<_>>(), ["@s/b", "a", "c", "e"]);
+        let text = "/** use\n * import { x } from 'j'\n */ throw \"import k from 'l'\";";
+        assert_eq!(imported(text), [].into());
     }
 
     #[test]

@@ -34,6 +34,7 @@ const FRONT_END: &[&str] = &[
     "preact watch",
     "parcel serve",
     "eleventy",
+    "@11ty/eleventy",
     "hexo server",
     "brunch watch",
     "polymer serve",
