@@ -1,17 +1,18 @@
 //! The build: find the `main` packages, compile them into a layer, leave the source out of the image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cnb_buildpack::command::{Cause, Command};
-use cnb_buildpack::context::is_on;
+use cnb_buildpack::context::{find_program, is_on};
 use cnb_buildpack::layer::{Layer, LayerTypes, Scope};
-use cnb_buildpack::sbom::{Component, Kind, Sbom, purl_segment};
+use cnb_buildpack::sbom::Sbom;
 use cnb_buildpack::{BuildContext, Failure, Process, libraries, tree};
 use cnb_spec::env::{Action, Env};
 
+use crate::environment::{self, CGO};
 use crate::go_mod::{GoMod, GoVersion};
 use crate::targets::{Binary, Main, choose, name, within};
-use crate::{procfile, source, toolchain};
+use crate::{linked, procfile, source, toolchain};
 
 /// The layer of the binaries.
 const LAYER: &str = "app";
@@ -77,6 +78,11 @@ const CAUSES: &[Cause] = &[
         next: "check the network and GOPROXY, or commit `vendor/`",
     },
     Cause {
+        says: "build constraints exclude all Go files",
+        means: "all files of a package are for another platform, or have C code that is not compiled here",
+        next: "install gcc on this machine and leave CGO_ENABLED out, or build what needs no C",
+    },
+    Cause {
         says: "C compiler",
         means: "a C compiler is needed but missing",
         next: "install gcc on this machine, or build with CGO_ENABLED=0",
@@ -92,7 +98,6 @@ pub(crate) fn compile(cx: &BuildContext) -> Result<(), Failure> {
     let file = |name: &str| fs_err::read_to_string(cx.app_dir.join(name)).ok().map(|t| GoMod::parse(&t));
     let (go_mod, go_work) = (file("go.mod"), file("go.work"));
     let needs = go_mod.iter().chain(&go_work).filter_map(GoMod::needs).max();
-    let toolchain = toolchain::find(cx, needs)?;
     let has = |name: &str| cx.app_dir.join(name).exists();
     let without_sums = go_mod.as_ref().is_some_and(|m| m.has_requirements)
         && go_work.is_none()
@@ -101,9 +106,11 @@ pub(crate) fn compile(cx: &BuildContext) -> Result<(), Failure> {
     if without_sums {
         cx.log.warning("there is no `go.sum`, so the modules are whatever the proxy has; run `go mod tidy` and commit `go.sum`");
     }
+    let mut env = environment::of(cx, without_sums)?;
+    let toolchain = toolchain::find(cx, needs, &mut env)?;
     let build = Build {
         cx,
-        env: environment(cx, without_sums)?,
+        env,
         go: &toolchain.go,
         module: go_mod.as_ref().and_then(|m| m.module.as_deref()),
         patterns: patterns(go_mod.is_some(), go_work.as_ref()),
@@ -182,8 +189,12 @@ struct Build<'a> {
 
 impl Build<'_> {
     /// Compiles into the layer, and returns its metadata.
-    fn fill(&self, key: &str) -> Result<toml::Table, Failure> {
+    fn fill(mut self, key: &str) -> Result<toml::Table, Failure> {
         let binaries = name(&self.mains()?, self.module);
+        if self.cx.var(CGO).is_none() {
+            let is_on = self.uses_c(&binaries)?;
+            self.env.insert(CGO.into(), if is_on { "1" } else { "0" }.into());
+        }
         let processes: toml::Table =
             binaries.iter().map(|b| (b.process.clone(), toml::Value::String(b.name.clone()))).collect();
         let mut metadata = toml::Table::new();
@@ -219,13 +230,44 @@ impl Build<'_> {
             .map(|(path, dir)| Main { dir: within(&self.cx.app_dir, dir), import_path: path.to_owned() })
             .collect();
         if mains.is_empty() {
-            return Err(Failure::new(match asked {
+            let failure = Failure::new(match asked {
                 Some(asked) => format!("`{asked}` names no `main` package"),
                 None => "the module has no `main` package, so there is nothing to start".to_owned(),
-            })
-            .next("add a `package main` with a `func main`, or name one with CNB_GO_TARGETS=./cmd/name"));
+            });
+            let failure = match self.cx.var(CGO) {
+                Some("0") => failure.because("packages with C code do not count while CGO_ENABLED is 0"),
+                _ => failure,
+            };
+            return Err(failure.next(
+                "add a `package main` with a `func main`, or name one with CNB_GO_TARGETS=./cmd/name",
+            ));
         }
         Ok(if asked.is_some() { mains } else { choose(&mains) })
+    }
+
+    /// Returns whether packages beside the standard library have C code, and this machine a compiler for it.
+    ///
+    /// Without either the binaries are static, and need nothing of the run image.
+    fn uses_c(&self, binaries: &[Binary]) -> Result<bool, Failure> {
+        let asked = self.cx.var("CC").and_then(|cc| cc.split_whitespace().next());
+        let compilers = asked.map_or_else(|| vec!["gcc", "cc", "clang"], |cc| vec![cc]);
+        let has_compiler =
+            compilers.iter().any(|c| Path::new(c).is_absolute() || find_program(&self.cx.env, c).is_some());
+        if !has_compiler {
+            return Ok(false);
+        }
+        let format = "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}";
+        let listed = self
+            .go(["list", "-deps", "-f", format])
+            .args(binaries.iter().map(|b| &b.import_path))
+            .env(CGO, "1")
+            .title("go list -deps")
+            .capture(&self.cx.log, CAUSES)?;
+        let found: Vec<&str> = listed.lines().filter(|l| !l.is_empty()).collect();
+        if !found.is_empty() {
+            self.cx.log.step(format!("C code is compiled, too: of {}", found.join(", ")));
+        }
+        Ok(!found.is_empty())
     }
 
     fn compile(&self, layer: &Layer, binary: &Binary) -> Result<(), Failure> {
@@ -261,37 +303,20 @@ impl Build<'_> {
         let mut components = Vec::new();
         for binary in binaries {
             let text = self.go(["version", "-m"]).args([layer.path.join("bin").join(&binary.name)]).read()?;
-            components.extend(components_of(&text));
+            components.extend(linked::components(&text, &|path, version| self.folder(path, version)));
         }
         Ok(components.into_iter().collect())
+    }
+
+    /// Where a module's files are while building: in the module cache, or in the app's `vendor/`.
+    fn folder(&self, path: &str, version: &str) -> Vec<PathBuf> {
+        let cache = self.cx.layer_path("mod-cache").join("pkg/mod");
+        vec![cache.join(linked::escaped(path, version)), self.cx.app_dir.join("vendor").join(path)]
     }
 
     fn go<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         Command::new(self.go, &self.cx.app_dir, &self.env).args(args)
     }
-}
-
-/// Reads the output of `go version -m`.
-fn components_of(text: &str) -> Vec<Component> {
-    let mut found = Vec::new();
-    if let Some(version) = text.lines().next().and_then(|l| l.rsplit_once(": go")).map(|(_, v)| v) {
-        let purl = format!("pkg:golang/stdlib@{}", purl_segment(version));
-        found.push(Component::new(Kind::Library, "stdlib", version, purl));
-    }
-    for line in text.lines() {
-        let mut fields = line.trim().split('\t');
-        // `=>` replaces the module before it.
-        match fields.next() {
-            Some("dep") => {}
-            Some("=>") => drop(found.pop()),
-            _ => continue,
-        }
-        if let (Some(path), version) = (fields.next(), fields.next().unwrap_or_default()) {
-            let purl = format!("pkg:golang/{}@{}", purl_segment(path), purl_segment(version));
-            found.push(Component::new(Kind::Library, path, version, purl));
-        }
-    }
-    found
 }
 
 fn patterns(has_module: bool, workspace: Option<&GoMod>) -> Vec<String> {
@@ -310,48 +335,9 @@ fn local(path: &str) -> String {
     }
 }
 
-/// The environment of the Go command: caches in layers of their own, and what makes builds reproducible.
-///
-/// With `complete`, the Go command may add to `go.mod` and `go.sum` what is missing there.
-fn environment(cx: &BuildContext, complete: bool) -> Result<Env, Failure> {
-    let modules = cx.kept_layer("mod-cache")?;
-    let objects = cx.kept_layer("build-cache")?;
-    let mut env = cx.env.clone();
-    let mut default = |name: &str, value: &str| {
-        if cx.var(name).is_none() {
-            env.insert(name.into(), value.into());
-        }
-    };
-    default("CGO_ENABLED", "0");
-    default("GOTOOLCHAIN", "auto");
-    let flags = cx.var("GOFLAGS").unwrap_or_default();
-    // Without it the cache is read-only even for its owner, and cannot be replaced.
-    let mode = if complete && !flags.contains("-mod=") { " -mod=mod" } else { "" };
-    let flags = format!("{flags} -modcacherw{mode}").trim().to_owned();
-    env.insert("GOFLAGS".into(), flags.into());
-    env.insert("GOOS".into(), cx.target.os.clone().into());
-    env.insert("GOARCH".into(), cx.target.arch.clone().into());
-    env.insert("GOTELEMETRY".into(), "off".into());
-    env.insert("GOPATH".into(), modules.clone().into());
-    env.insert("GOMODCACHE".into(), modules.join("pkg/mod").into());
-    env.insert("GOCACHE".into(), objects.into());
-    Ok(env)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{components_of, local};
-
-    #[test]
-    fn linked_modules_become_components() {
-        let text = "/l/bin/web: go1.22.3\n\tpath\texample.com/a\n\tmod\texample.com/a\t(devel)\t\n\
-                    \tdep\tgithub.com/x/y\tv1.2.3\th1:abc=\n\tdep\told.org/z\tv1.0.0\n\t=>\tnew.org/z\tv1.1.0\th1:d=\n\tbuild\t-trimpath=true\n";
-        let found: Vec<String> = components_of(text).into_iter().map(|c| c.purl).collect();
-        assert_eq!(
-            found,
-            ["pkg:golang/stdlib@1.22.3", "pkg:golang/github.com/x/y@v1.2.3", "pkg:golang/new.org/z@v1.1.0"]
-        );
-    }
+    use super::local;
 
     #[test]
     fn named_targets_are_folders_of_the_app() {

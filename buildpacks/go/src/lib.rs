@@ -1,13 +1,18 @@
 //! Go applications with modules: one static binary per `main` package, in a layer, without the source.
 
 mod compile;
+mod environment;
 pub mod go_mod;
+mod linked;
 mod procfile;
 pub mod source;
+mod switch;
 pub mod targets;
 mod toolchain;
+pub mod version;
 
 use cnb_buildpack::detection::Version;
+use cnb_buildpack::log::Log;
 use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Intent, assets};
 
 use go_mod::GoMod;
@@ -28,11 +33,10 @@ impl Buildpack for Go {
         }
         let text = file.and_then(|f| fs_err::read_to_string(cx.app_dir.join(f)).ok()).unwrap_or_default();
         let needs = GoMod::parse(&text).needs();
-        let version = needs.zip(file).map(|(version, file)| Version {
-            of: "go".to_owned(),
-            version: version.to_string(),
-            source: file.to_owned(),
-        });
+        let of_file = needs.zip(file).map(|(version, file)| (version.to_string(), file.to_owned()));
+        let wish = version::wish(&cx.app_dir, &cx.env, &Log::new(|_| {})).map(|w| (w.text, w.source));
+        let version =
+            wish.or(of_file).map(|(version, source)| Version { of: "go".to_owned(), version, source });
         let targets = cx.var("CNB_GO_TARGETS").or_else(|| cx.var("BP_GO_TARGETS")).unwrap_or("./...");
         let intent = Intent {
             because: file.map_or_else(|| "Go files of `package main`".to_owned(), |f| format!("a `{f}`")),

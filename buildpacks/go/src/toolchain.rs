@@ -10,6 +10,7 @@ use cnb_spec::env::Env;
 use serde::Deserialize;
 
 use crate::go_mod::GoVersion;
+use crate::{switch, version};
 
 /// The first Go that fetches a newer one by itself.
 const FIRST_SWITCHING: GoVersion = GoVersion(1, 21, 0);
@@ -29,12 +30,18 @@ pub(crate) struct Toolchain {
     pub(crate) version: String,
 }
 
-/// Finds a toolchain that can build a module which needs `needs`.
-pub(crate) fn find(cx: &BuildContext, needs: Option<GoVersion>) -> Result<Toolchain, Failure> {
+/// Finds a toolchain that can build a module which needs `needs`; where the app asks for another version than that of
+/// this machine, `env` makes the Go command switch to it.
+pub(crate) fn find(cx: &BuildContext, needs: Option<GoVersion>, env: &mut Env) -> Result<Toolchain, Failure> {
+    let wish = version::wish(&cx.app_dir, &cx.env, &cx.log);
     if let Some(go) = of_this_machine(&cx.env, Path::new(USUAL_PLACE)) {
         let version = version_of(cx, &go)?;
         let found = GoVersion::parse(&version);
         if found >= Some(FIRST_SWITCHING) || needs.is_none() || found >= needs {
+            let other = wish.filter(|w| found.is_none_or(|f| !w.fits(f)) && cx.var("GOTOOLCHAIN").is_none());
+            if let Some(wish) = other.filter(|_| found >= Some(FIRST_SWITCHING)) {
+                return Ok(switch::to(cx, &wish, needs, Toolchain { go, version }, env));
+            }
             cx.log.step(format!("{version} (of this machine)"));
             return Ok(Toolchain { go, version });
         }

@@ -51,6 +51,22 @@ fn a_module_becomes_a_static_binary_and_its_source_is_gone() {
 }
 
 #[test]
+fn c_code_is_compiled_unless_it_is_switched_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "with-c") else { return };
+    let outcome = trial.build().unwrap();
+    assert!(outcome.success, "{}", outcome.output);
+    assert!(outcome.output.contains("of example.com/with-c"), "{}", outcome.output);
+    let said = Command::new(trial.layers_dir().join("app/bin/with-c")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "42\n");
+    trial.restore().unwrap();
+    trial.use_app(&SUBJECT.fixture("with-c")).unwrap();
+    trial.set("CGO_ENABLED", "0").unwrap();
+    let outcome = trial.build().unwrap();
+    assert!(!outcome.success && outcome.output.contains("while CGO_ENABLED is 0"), "{}", outcome.output);
+}
+
+#[test]
 fn a_second_build_with_the_same_source_runs_no_go() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "single") else { return };

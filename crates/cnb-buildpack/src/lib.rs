@@ -38,6 +38,7 @@ pub mod failure;
 pub mod launch;
 pub mod layer;
 pub mod libraries;
+pub mod license;
 pub mod log;
 pub mod run;
 pub mod sbom;
