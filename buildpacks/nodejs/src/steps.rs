@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use cnb_buildpack::command::Command;
 use cnb_buildpack::layer::{LayerTypes, metadata};
 use cnb_buildpack::{BuildContext, Failure, tree};
 
@@ -86,6 +87,24 @@ impl<'a> Steps<'a> {
         self.cx.kept_layer(CACHES).map(drop)
     }
 
+    /// Runs one command, and again with what users would try next where that is known to help.
+    fn step(&self, command: &Command) -> Result<(), Failure> {
+        let (says, option) = OLD_HASH;
+        let output = command.stream(&self.cx.log)?;
+        let options = self.cx.var("NODE_OPTIONS").unwrap_or_default();
+        if output.success {
+            return Ok(());
+        }
+        if !output.says(says) || options.contains(option) {
+            return Err(command.failure(&output, SCRIPT_CAUSES));
+        }
+        self.cx.log.warning(format!(
+            "an old build tool wants a hash that OpenSSL no longer offers; it runs again with `NODE_OPTIONS={option}`"
+        ));
+        let again = command.clone().env("NODE_OPTIONS", format!("{options} {option}").trim());
+        again.run(&self.cx.log, SCRIPT_CAUSES)
+    }
+
     /// Runs the scripts and keeps what they wrote; `linked` are the paths of installed packages.
     pub(crate) fn run(&self, runner: &Runner<'_>, linked: &[PathBuf]) -> Result<(), Failure> {
         let kept = self.cx.kept_layer(CACHES)?;
@@ -93,7 +112,7 @@ impl<'a> Steps<'a> {
             move_folder(&kept.join(&name), &self.cx.app_dir.join(&name))?;
         }
         for step in self.plan {
-            runner.step(step)?.run(&self.cx.log, SCRIPT_CAUSES)?;
+            self.step(&runner.step(step)?)?;
         }
         for name in caches(self.plan) {
             move_folder(&self.cx.app_dir.join(&name), &kept.join(&name))?;
@@ -133,6 +152,9 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 }
+
+/// What Node.js says where a script wants a hash that its OpenSSL no longer offers, and the option that brings it back.
+const OLD_HASH: (&str, &str) = ("ERR_OSSL_EVP_UNSUPPORTED", "--openssl-legacy-provider");
 
 /// The files that the scripts wrote, by their paths below this folder.
 pub(crate) fn files(cx: &BuildContext) -> PathBuf {

@@ -209,6 +209,15 @@ fn the_package_of_a_repository_that_starts_is_built_after_what_it_needs_and_is_s
 }
 
 #[test]
+fn a_build_tool_that_wants_an_old_hash_gets_it_with_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "old-hash") else { return };
+    let output = build(&trial);
+    assert!(output.contains("NODE_OPTIONS=--openssl-legacy-provider"), "{output}");
+    assert_eq!(run(&trial, "server.js"), "built\n");
+}
+
+#[test]
 fn what_an_install_script_patches_is_in_the_image() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "patched") else { return };
