@@ -3,6 +3,7 @@
 use cnb_buildpack::Failure;
 
 use crate::app::App;
+use crate::nx::Built;
 use crate::script::{self, Script};
 use crate::{manager, start};
 
@@ -30,6 +31,16 @@ impl App<'_> {
         if let Some(root) = self.cx.var("CNB_STATIC_ROOT") {
             let root = cnb_static::root::find(app, Some(root))?;
             return Ok(site(root.unwrap_or_else(|| ".".to_owned())));
+        }
+        if let Some(built) = self.target.nx.as_ref().and_then(|project| project.built(app)) {
+            return Ok(match built {
+                Built::Site(root) => site(root.to_string_lossy().into_owned()),
+                Built::Program(path) => Start::File(path.to_string_lossy().into_owned()),
+                Built::Next(dir) => {
+                    let line = format!("next start {}", dir.display());
+                    Start::Script(Script { name: "start".to_owned(), line })
+                }
+            });
         }
         let script = script::script(package, &self.done);
         let has_own_web = self.procfile.iter().any(|(kind, _)| kind == "web");

@@ -166,7 +166,7 @@ mod tests {
         write("files/client/entry.js", "import 'svelte'");
         let text = r#"{"dependencies":{"a":"1"},"devDependencies":{"svelte":"1"}}"#;
         let package = Package::parse(text).unwrap();
-        let target = Target { dir: "".into(), package, needs: Vec::new(), is_named: false };
+        let target = Target { dir: "".into(), package, needs: Vec::new(), is_named: false, nx: None };
         let installed = Installed { app: Path::new("/nothing"), layer: &layer };
         assert_eq!(installed.missing(&layer.join("files"), &target).unwrap(), ["clsx"]);
     }

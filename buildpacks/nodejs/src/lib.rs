@@ -1,9 +1,9 @@
 //! Node.js applications with npm, pnpm, Yarn or Bun: the runtime, the packages, the build script, and what to start.
 //!
 //! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch` and `engines`), `npm` (with
-//! `causes`), [`manager`] (with `tool`), `modules` (with [`lock`] and `installed`), [`workspaces`] (with `delegation`),
-//! [`plan`], [`steps`] (with `svelte`), [`script`], [`start`]; `app` joins them, with `decide` and `ship` (with
-//! `imports`).
+//! `causes`), [`manager`] (with `tool`), `modules` (with [`lock`] and `installed`), [`workspaces`] (with `delegation`
+//! and [`nx`]), [`plan`], [`steps`] (with `svelte`), [`script`], [`start`]; `app` joins them, with `decide` and `ship`
+//! (with `imports`).
 
 mod app;
 mod causes;
@@ -18,6 +18,7 @@ pub mod lock;
 pub mod manager;
 mod modules;
 mod npm;
+pub mod nx;
 pub mod package;
 pub mod plan;
 pub mod range;
@@ -93,6 +94,8 @@ fn build_with(
     let target = workspaces::target(&cx.app_dir, package, asked, &cx.log)?;
     if !target.is_root() {
         cx.log.step(format!("the package in `{}` is the app", target.dir.display()));
+    } else if let Some(project) = &target.nx {
+        cx.log.step(format!("the project `{}` of Nx is the app", project.name));
     }
     let steps = plan::plan(&cx.app_dir, package, &target, cx.var("CNB_NODE_BUILD"))?;
     let runtime = runtime::find(cx, package, demand)?;

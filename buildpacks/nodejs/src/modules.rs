@@ -503,6 +503,11 @@ fn found(layer: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
 
 /// Finds the folders below an app that have a package.json, outside of installed packages.
 pub(crate) fn manifests(app: &Path) -> Result<Vec<PathBuf>, Failure> {
+    folders_with(app, FILE)
+}
+
+/// Finds the folders below an app that have a file of a name, outside of installed packages.
+pub(crate) fn folders_with(app: &Path, file: &str) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(rel) = todo.pop() {
@@ -513,7 +518,7 @@ pub(crate) fn manifests(app: &Path) -> Result<Vec<PathBuf>, Failure> {
                 continue;
             }
             let path = rel.join(name);
-            if app.join(&path).join(FILE).is_file() {
+            if app.join(&path).join(file).is_file() {
                 found.push(path.clone());
             }
             todo.push(path);

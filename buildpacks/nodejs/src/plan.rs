@@ -7,6 +7,7 @@ use cnb_buildpack::Failure;
 use cnb_buildpack::context::is_on;
 
 use crate::delegation;
+use crate::nx;
 use crate::package::{AFTER_INSTALL, Package};
 use crate::workspaces::{Member, Target};
 
@@ -83,6 +84,13 @@ pub fn plan(app: &Path, root: &Package, target: &Target, asked: Option<&str>) ->
         names.into_iter().map(|name| Step::Script { dir: dir.to_owned(), name }).collect::<Vec<_>>()
     };
     let own = scripts(&target.package, asked)?;
+    if let Some(project) = target.nx.as_ref().filter(|_| asked.is_none()) {
+        let hooks = own.into_iter().filter(|name| AFTER_INSTALL.contains(&name.as_str())).collect();
+        let args = vec!["build".to_owned(), project.name.clone()];
+        let build = Step::Tool { dir: PathBuf::new(), program: nx::PROGRAM.to_owned(), args };
+        let steps = at(&target.dir, hooks).into_iter().chain([build]).collect();
+        return Ok(with_client(app, steps, &[target.as_member()]));
+    }
     if target.dir == Path::new("") {
         return Ok(with_client(app, at(&target.dir, own), &[target.as_member()]));
     }
@@ -236,6 +244,7 @@ mod tests {
             package: package(web),
             needs: vec![Member { dir: PathBuf::from("lib"), package: lib }],
             is_named,
+            nx: None,
         };
         let steps = plan(app.path(), &package(root), &target, None).unwrap();
         steps.iter().map(Step::to_string).collect()
@@ -266,8 +275,13 @@ mod tests {
         let text = r#"{"dependencies":{"@prisma/client":"6","prisma":"6"},"scripts":{"postinstall":"prisma generate"}}"#;
         let app = tempfile::tempdir().unwrap();
         fs_err::write(app.path().join("schema.prisma"), "").unwrap();
-        let target =
-            Target { dir: PathBuf::new(), package: package(text), needs: Vec::new(), is_named: false };
+        let target = Target {
+            dir: PathBuf::new(),
+            package: package(text),
+            needs: Vec::new(),
+            is_named: false,
+            nx: None,
+        };
         let steps = plan(app.path(), &package(text), &target, None).unwrap();
         assert_eq!(steps, [Step::Script { dir: PathBuf::new(), name: "postinstall".to_owned() }]);
     }

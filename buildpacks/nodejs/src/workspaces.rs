@@ -8,6 +8,7 @@ use fast_glob::glob_match;
 
 use crate::delegation::{self, Delegation};
 use crate::modules;
+use crate::nx;
 use crate::package::{FILE, Package};
 use crate::{script, start};
 
@@ -59,6 +60,8 @@ pub struct Target {
     pub needs: Vec<Member>,
     /// Whether the user named it, so that nothing else is to be built.
     pub is_named: bool,
+    /// The project of Nx that it is.
+    pub nx: Option<nx::Project>,
 }
 
 impl Target {
@@ -110,13 +113,20 @@ fn in_pnpm_workspace(text: &str) -> Vec<String> {
 /// start script runs, the root itself, or else the package that starts.
 pub fn target(app: &Path, root: &Package, asked: Option<&str>, log: &Log) -> Result<Target, Failure> {
     let members = members(app, root)?;
+    let start = script::script(root, &[]);
+    let delegated = start.as_ref().and_then(|s| delegation::read(&s.line));
+    let whole =
+        Target { dir: PathBuf::new(), package: root.clone(), needs: Vec::new(), is_named: false, nx: None };
+    if asked.is_some() || start.is_none() || delegated.is_some() {
+        let project = nx::find(app, root, asked, delegated.as_ref(), log)?;
+        if project.is_some() {
+            return Ok(Target { nx: project, ..whole });
+        }
+    }
     if let Some(asked) = asked {
         let Some(member) = find(&members, asked) else { return Err(not_there(asked, &members)) };
         return Ok(of(member, &members, true));
     }
-    let whole = Target { dir: PathBuf::new(), package: root.clone(), needs: Vec::new(), is_named: false };
-    let start = script::script(root, &[]);
-    let delegated = start.as_ref().and_then(|s| delegation::read(&s.line));
     match &delegated {
         Some(Delegation { member: Some(name), .. }) => {
             return Ok(find(&members, name).map_or(whole, |member| of(member, &members, false)));
@@ -173,7 +183,7 @@ fn shown(member: &Member) -> String {
 fn of(member: &Member, members: &[Member], is_named: bool) -> Target {
     let mut needs = Vec::new();
     collect(member, members, &mut needs, 0);
-    Target { dir: member.dir.clone(), package: member.package.clone(), needs, is_named }
+    Target { dir: member.dir.clone(), package: member.package.clone(), needs, is_named, nx: None }
 }
 
 /// Collects what a package needs of the others, the innermost first.
@@ -197,7 +207,7 @@ fn likeliest<'a>(app: &Path, members: &'a [Member], log: &Log) -> Option<&'a Mem
         m.package.text("name").is_some_and(|name| members.iter().any(|o| o.package.depends_on(name)))
     };
     let mut found: Vec<(usize, usize, &Member)> =
-        members.iter().filter_map(|m| Some((tier(app, m, is_needed(m))?, rank(m), m))).collect();
+        members.iter().filter_map(|m| Some((tier(app, m, is_needed(m))?, rank(&last(m)), m))).collect();
     found.sort_by_key(|(tier, rank, member)| (*tier, *rank, &member.dir));
     let (tier, _, first) = found.first()?;
     let others: Vec<String> =
@@ -230,9 +240,12 @@ fn tier(app: &Path, member: &Member, is_needed: bool) -> Option<usize> {
     }
 }
 
+fn last(member: &Member) -> String {
+    member.dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Orders packages by what they are called.
-fn rank(member: &Member) -> usize {
-    let name = member.dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+pub(crate) fn rank(name: &str) -> usize {
     let parts: Vec<&str> = name.split(['-', '_', '.']).collect();
     if parts.iter().any(|p| BESIDES.contains(p)) {
         return NAMES.len() + 1;
