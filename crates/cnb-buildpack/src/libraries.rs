@@ -80,8 +80,13 @@ pub fn carry(cx: &BuildContext, files: &[PathBuf], lib: &Path) -> Result<Vec<Mis
         fs_err::create_dir_all(lib)?;
         fs_err::copy(path, lib.join(name))?;
     }
-    missing.retain(|(_, name)| !lib.join(name).exists());
+    missing.retain(|(_, name)| !lib.join(name).exists() && !is_among(files, name));
     Ok(missing)
+}
+
+/// Returns whether a library is one of the files: what loads them in a wheel knows where they lie, each alone does not.
+fn is_among(files: &[PathBuf], name: &str) -> bool {
+    files.iter().any(|file| file.file_name().is_some_and(|n| n == name))
 }
 
 /// Reads the output of `ldd`; with one file it does not name it.
@@ -105,7 +110,7 @@ fn read(text: &str, files: &[PathBuf], wanted: &mut BTreeMap<String, PathBuf>, m
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeMap, PathBuf, read};
+    use super::{BTreeMap, PathBuf, is_among, read};
 
     #[test]
     fn what_files_need_beyond_the_standard_libraries_is_told_apart_by_file() {
@@ -114,6 +119,12 @@ mod tests {
         read(text, &["/l/a.so".into(), "/l/b.so".into()], &mut wanted, &mut missing);
         assert_eq!(wanted, [("libssl.so.3".to_owned(), PathBuf::from("/lib/x/libssl.so.3"))].into());
         assert_eq!(missing, [(PathBuf::from("/l/b.so"), "libgdbm.so.6".to_owned())]);
+    }
+
+    #[test]
+    fn libraries_of_a_wheel_are_not_missing_to_each_other() {
+        let files = ["/l/p.libs/libpq-e8.so.5".into(), "/l/p.libs/libssl-7d.so.1".into()];
+        assert!(is_among(&files, "libssl-7d.so.1") && !is_among(&files, "libssl.so.1"));
     }
 
     #[test]
