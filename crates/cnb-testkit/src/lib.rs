@@ -8,6 +8,7 @@
 //! - [`engine`]: Docker and Podman engines
 //! - [`peers`]: programs that others wrote, where they are there
 //! - [`registry`]: a registry in this process, which remembers what it was asked
+//! - [`schemas`]: whether SBOMs follow the schemas of their formats
 //! - [`tokens`]: a token server; [`http`]: what both are built on
 //!
 //! ```
@@ -32,6 +33,7 @@ pub mod peers;
 mod program;
 pub mod proxy;
 pub mod registry;
+pub mod schemas;
 mod server;
 pub mod tokens;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cnb_testkit::engine::{Dockerd, Podman};
 use cnb_testkit::peers::{available, available_to_root, is_root, run};
+use cnb_testkit::schemas::Format;
 use cnb_testkit::{free_port, wait_for};
 
 /// What an example does when it is run.
@@ -51,7 +52,34 @@ fn build(home: &Path, app: &Path, name: &str, outputs: &[String]) -> serde_json:
     for output in outputs {
         command.args(["--output", output]);
     }
-    report(name, command)
+    let sboms = home.join("sboms");
+    command.arg("--sbom-output-dir").arg(&sboms);
+    let report = report(name, command);
+    check_sboms(name, &sboms);
+    report
+}
+
+/// Checks that every buildpack that put something into an image says so in both formats, as their schemas demand.
+#[track_caller]
+fn check_sboms(name: &str, dir: &Path) {
+    let mut found = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs_err::read_dir(dir).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if let Some(format) = Format::of_file(&path.to_string_lossy()) {
+                let document = fs_err::read(&path).expect("an SBOM");
+                format.check(&document).unwrap_or_else(|e| panic!("{name}: {}: {e}", path.display()));
+                found.push(format);
+            }
+        }
+    }
+    let has_own = !["procfile-shell"].contains(&name);
+    for format in [Format::CycloneDx, Format::Spdx] {
+        assert_eq!(found.contains(&format), has_own, "{name}: {format:?}");
+    }
 }
 
 /// Builds `app` like [`build`] but in every way that must not matter: as another user where root runs the tests, in
