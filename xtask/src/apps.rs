@@ -41,6 +41,9 @@ const SOURCES: &[&str] = &[
     "index.html",
 ];
 
+/// What the manifest of a program says that is part of our own workspace.
+const OF_OURS: &str = "edition.workspace = true";
+
 /// The figures of one application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -88,6 +91,10 @@ fn examples(root: &Path) -> Result<Vec<PathBuf>, BenchError> {
     let mut found = Vec::new();
     for entry in fs_err::read_dir(root.join("examples"))? {
         let path = entry?.path();
+        let manifest = fs_err::read_to_string(path.join("Cargo.toml")).unwrap_or_default();
+        if manifest.contains(OF_OURS) {
+            continue;
+        }
         if SOURCES.iter().any(|name| path.join(name).is_file()) {
             found.push(path);
         }
