@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use cnb_buildpack::command::{Cause, Command};
-use cnb_buildpack::context::{find_program, var};
+use cnb_buildpack::context::var;
 use cnb_buildpack::wanted;
 use cnb_buildpack::{BuildContext, Failure, tree};
 use cnb_spec::env::Env;
 
-use crate::manifest;
+use crate::{manifest, toolchain};
 
 /// The binding that holds a `credentials.toml`.
 const BINDING: &str = "cargo";
@@ -86,12 +86,8 @@ pub(crate) struct Cargo {
 impl Cargo {
     /// Finds this machine's, and says which it is.
     pub(crate) fn find(cx: &BuildContext) -> Result<Self, Failure> {
-        let missing = || {
-            Failure::new("there is no Rust on this machine")
-                .next("install Rust (with rustup, or the packages rustc and cargo)")
-        };
-        let program = find_program(&cx.env, "cargo").ok_or_else(missing)?;
-        let rustc = find_program(&cx.env, "rustc").ok_or_else(missing)?;
+        let wish = wanted::choose(&cx.log, "Rust", manifest::wishes(&cx.app_dir, &cx.env));
+        let toolchain = toolchain::find(cx, wish.as_ref())?;
         let mut env = cx.env_without_bindings();
         let home = cx.kept_layer("cargo-home")?;
         settings(cx, &home)?;
@@ -101,17 +97,31 @@ impl Cargo {
         for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
             env.remove(OsStr::new(name));
         }
-        let said = Command::new(rustc, Path::new("/"), &env).args(["--version"]).read()?;
+        if let Some(bin) = &toolchain.bin {
+            let path = env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+            let path = std::iter::once(bin.clone()).chain(std::env::split_paths(&path));
+            let path = std::env::join_paths(path).map_err(Failure::on("failed to set PATH"))?;
+            env.insert("PATH".into(), path);
+        }
+        let said = Command::new(&toolchain.rustc, Path::new("/"), &env).args(["--version"]).read()?;
         let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
-        let wish = wanted::choose(&cx.log, "Rust", manifest::wishes(&cx.app_dir));
         match wish {
-            Some(wish) if !manifest::is_asked_for(&wish.version, &version) => cx.log.warning(format!(
-                "{} asks for Rust {}, which is not on this machine; {version} is used",
-                wish.source, wish.version
-            )),
+            Some(wish) if !manifest::is_asked_for(&wish.version, &version) => {
+                let more = if manifest::is_nightly(&wish.version) {
+                    // The compiler itself is the same; a release only refuses what is not stable yet.
+                    env.insert("RUSTC_BOOTSTRAP".into(), "1".into());
+                    ", with the features that are not stable"
+                } else {
+                    ""
+                };
+                cx.log.warning(format!(
+                    "{} asks for Rust {}, which is not on this machine; {version} is used{more}",
+                    wish.source, wish.version
+                ));
+            }
             _ => cx.log.step(format!("Rust {version} (of this machine)")),
         }
-        Ok(Self { program, env, home, version })
+        Ok(Self { program: toolchain.cargo, env, home, version })
     }
 
     /// Makes a command that starts in the app's folder.

@@ -8,6 +8,7 @@ pub mod manifest;
 mod source;
 pub mod targets;
 mod times;
+mod toolchain;
 
 use cnb_buildpack::detection::Version;
 use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Intent, assets};
@@ -22,7 +23,7 @@ impl Buildpack for Rust {
             return Ok(Detection::would_need("a `Cargo.toml` in the app's folder (`cargo init` makes one)"));
         }
         let table = manifest::read(&cx.app_dir)?;
-        let wish = manifest::wishes(&cx.app_dir).into_iter().flatten().next();
+        let wish = manifest::wishes(&cx.app_dir, &cx.env).into_iter().flatten().next();
         let locked = if cx.app_dir.join(manifest::LOCK).is_file() { " --locked" } else { "" };
         let name = table.get("package").and_then(|p| p.get("name")).and_then(toml::Value::as_str);
         let intent = Intent {

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use cnb_buildpack::Failure;
+use cnb_buildpack::context::var;
 use cnb_buildpack::sbom::{Component, Kind, purl_segment};
 use cnb_buildpack::wanted::Wanted;
 use cnb_fs::toml_file;
+use cnb_spec::env::Env;
 use serde::Deserialize;
 
 /// The name of a package's or workspace's own file.
@@ -19,7 +21,7 @@ pub fn read(app: &Path) -> Result<toml::Table, Failure> {
 }
 
 /// Lists what the app asks of the compiler, in the order in which it counts.
-pub fn wishes(app: &Path) -> Vec<Option<Wanted>> {
+pub fn wishes(app: &Path, env: &Env) -> Vec<Option<Wanted>> {
     let file = |name: &str| {
         let text = fs_err::read_to_string(app.join(name)).ok()?;
         let channel = || {
@@ -29,15 +31,33 @@ pub fn wishes(app: &Path) -> Vec<Option<Wanted>> {
         let plain = || text.lines().next().filter(|l| !l.contains(['[', '='])).map(str::to_owned);
         Wanted::new(&channel().or_else(plain)?, name)
     };
-    vec![file("rust-toolchain.toml"), file("rust-toolchain"), Wanted::in_version_managers(app, &["rust"])]
+    let asked = Wanted::new(var(env, "CNB_RUST_VERSION").unwrap_or_default(), "CNB_RUST_VERSION");
+    vec![
+        asked,
+        file("rust-toolchain.toml"),
+        file("rust-toolchain"),
+        Wanted::in_version_managers(app, &["rust"]),
+    ]
 }
 
-/// Whether a compiler is the one that a channel asks for; a channel without a number means any.
+/// Whether a compiler is the one that a channel asks for; `stable` means any.
 pub fn is_asked_for(channel: &str, compiler: &str) -> bool {
     let wish = channel.split('-').next().unwrap_or_default();
-    let is_number = wish.starts_with(|c: char| c.is_ascii_digit());
+    if is_nightly(channel) || wish == "beta" {
+        return compiler.contains(wish) || (wish == "nightly" && compiler.contains("-dev"));
+    }
     let parts = |v: &str| v.split('.').map(str::to_owned).collect::<Vec<_>>();
-    !is_number || parts(wish).iter().zip(parts(compiler)).all(|(a, b)| *a == b)
+    !is_number(wish) || parts(wish).iter().zip(parts(compiler)).all(|(a, b)| *a == b)
+}
+
+/// Whether a channel is that of compilers with features that are not stable.
+pub fn is_nightly(channel: &str) -> bool {
+    channel.starts_with("nightly")
+}
+
+/// Whether a channel is a version.
+pub fn is_number(channel: &str) -> bool {
+    channel.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// A package of a lock file.
@@ -76,12 +96,12 @@ pub fn locked(app: &Path) -> Vec<Locked> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Locked, is_asked_for, wishes};
+    use super::{Env, Locked, is_asked_for, wishes};
 
     #[test]
     fn toolchain_files_are_read_in_both_forms() {
         let dir = tempfile::tempdir().unwrap();
-        let first = || wishes(dir.path()).into_iter().flatten().next().map(|w| w.version);
+        let first = || wishes(dir.path(), &Env::new()).into_iter().flatten().next().map(|w| w.version);
         assert_eq!(first(), None);
         fs_err::write(dir.path().join(".tool-versions"), "rust 1.70.0\n").unwrap();
         assert_eq!(first().as_deref(), Some("1.70.0"));
@@ -96,8 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_without_a_number_is_any_compiler() {
-        assert!(is_asked_for("stable", "1.95.0") && is_asked_for("nightly-2024-01-01", "1.95.0"));
+    fn a_channel_is_a_version_or_what_the_compiler_calls_itself() {
+        assert!(is_asked_for("stable", "1.95.0") && is_asked_for("nightly", "1.97.0-nightly"));
+        assert!(!is_asked_for("nightly-2024-01-01", "1.95.0") && !is_asked_for("beta", "1.95.0"));
         assert!(is_asked_for("1.95", "1.95.0") && !is_asked_for("1.95.1", "1.95.0"));
         assert!(!is_asked_for("1.9", "1.95.0"));
     }

@@ -135,13 +135,18 @@ impl Places {
     }
 }
 
+/// The channels of rustup.
+const CHANNELS: &[&str] = &["stable", "beta", "nightly"];
+
 /// Lists the other versions that a version manager keeps beside one: an app may ask for one of them.
 ///
-/// Such a manager keeps each in a folder named after its version, all in one folder.
+/// Such a manager keeps each in a folder named after its version, or after the channel that it follows, all in one
+/// folder.
 pub(super) fn siblings(home: &Path, program: &str) -> Vec<PathBuf> {
     let is_version = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit())
+            || CHANNELS.iter().any(|c| name.strip_prefix(c).is_some_and(|rest| rest.starts_with('-')))
     };
     if !is_version(home) {
         return Vec::new();

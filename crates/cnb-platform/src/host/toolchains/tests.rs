@@ -102,6 +102,23 @@ fn other_versions_of_the_same_manager_are_there_but_not_on_the_path() {
 }
 
 #[test]
+fn channels_of_rustup_are_versions_too() {
+    let world = World::new();
+    let at = |name: &str| format!("home/.rustup/toolchains/{name}");
+    for name in
+        ["stable-x86_64-unknown-linux-gnu", "nightly-x86_64-unknown-linux-gnu", "1.80.0-x86_64", "mine"]
+    {
+        world.script(&format!("{}/bin/rustc", at(name)), "");
+    }
+    let stable = world.path(&at("stable-x86_64-unknown-linux-gnu"));
+    world.shim("rustc", &format!("echo {}", stable.display()));
+    let (found, _) = world.find();
+    let all =
+        ["1.80.0-x86_64", "nightly-x86_64-unknown-linux-gnu", "stable-x86_64-unknown-linux-gnu"].map(at);
+    assert_eq!(world.guests(&found), all);
+}
+
+#[test]
 fn answers_are_kept_until_a_tool_a_variable_or_a_place_changes() {
     let world = World::new();
     for dir in ["tools/go1", "tools/go2"] {
