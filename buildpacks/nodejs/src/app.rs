@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use cnb_buildpack::context::is_on;
 use cnb_buildpack::layer::LayerTypes;
 use cnb_buildpack::{BuildContext, Failure, Process, tree};
+
+use cnb_static::settings::Settings;
 
 use crate::decide::Start;
 use crate::modules::{Kind, Modules};
@@ -69,8 +70,8 @@ impl<'a> App<'a> {
         let process = match self.start()? {
             Start::Site { root, single_page } => {
                 self.leave_out_server()?;
-                let asked = self.cx.var("CNB_STATIC_SPA");
-                cnb_static::install(self.cx, &root, asked.map_or(single_page, |a| is_on(Some(a))))?
+                let asked = Settings::read(&self.dir(), &self.cx.env).spa;
+                cnb_static::install(self.cx, &root, asked.unwrap_or(single_page))?
             }
             Start::File(file) => {
                 if self.procfile.is_empty() && start::is_complete(&file) {

@@ -1,6 +1,7 @@
 //! Decides what the image starts, by what the build left.
 
 use cnb_buildpack::Failure;
+use cnb_static::settings::Settings;
 
 use crate::app::App;
 use crate::nx::Built;
@@ -28,8 +29,8 @@ impl App<'_> {
             let root = self.target.dir.join(root).to_string_lossy().into_owned();
             Start::Site { root, single_page }
         };
-        if let Some(root) = self.cx.var("CNB_STATIC_ROOT") {
-            let root = cnb_static::root::find(app, Some(root))?;
+        if let Some(asked) = Settings::read(app, &self.cx.env).root {
+            let root = cnb_static::root::find(app, Some(&asked))?;
             return Ok(site(root.unwrap_or_else(|| ".".to_owned())));
         }
         if let Some(built) = self.target.nx.as_ref().and_then(|project| project.built(app)) {

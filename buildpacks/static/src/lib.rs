@@ -5,24 +5,22 @@
 
 pub mod root;
 pub mod server;
+pub mod settings;
 
-use cnb_buildpack::context::is_on;
 use cnb_buildpack::layer::{LayerTypes, metadata};
 use cnb_buildpack::sbom::{Component, Kind, Sbom};
 use cnb_buildpack::{BuildContext, Buildpack, DetectContext, Detection, Failure, Intent, Process, tree};
+
+use settings::Settings;
 
 /// The buildpack.
 #[derive(Clone, Copy, Debug)]
 pub struct Static;
 
-/// The variable that names the folder to serve.
-const ROOT: &str = "CNB_STATIC_ROOT";
-/// The variable that asks for `index.html` wherever there is no file.
-const SPA: &str = "CNB_STATIC_SPA";
-
 impl Buildpack for Static {
     fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
-        let Some(root) = root::find(&cx.app_dir, cx.var(ROOT))? else {
+        let settings = Settings::read(&cx.app_dir, &cx.env);
+        let Some(root) = root::find(&cx.app_dir, settings.root.as_ref())? else {
             return Ok(Detection::would_need(
                 "an `index.html` in the app's folder or in `public/`, `dist/`, `build/`, `out/`, `_site/`, `htdocs/` or \
                  `www/` (`CNB_STATIC_ROOT` names another)",
@@ -30,7 +28,7 @@ impl Buildpack for Static {
         };
         let index = if root == "." { "index.html".to_owned() } else { format!("{root}/index.html") };
         let intent = Intent {
-            because: format!("a `{index}`"),
+            because: settings.root.map_or_else(|| format!("a `{index}`"), |(_, source)| source),
             processes: [("web".to_owned(), format!("{} --root {root}", server::NAME))].into(),
             ..Intent::default()
         };
@@ -38,9 +36,10 @@ impl Buildpack for Static {
     }
 
     fn build(&self, cx: &BuildContext) -> Result<(), Failure> {
-        let root = root::find(&cx.app_dir, cx.var(ROOT))?
+        let settings = Settings::read(&cx.app_dir, &cx.env);
+        let root = root::find(&cx.app_dir, settings.root.as_ref())?
             .ok_or_else(|| Failure::new("there is no `index.html` any more"))?;
-        let process = install(cx, &root, is_on(cx.var(SPA)))?;
+        let process = install(cx, &root, settings.spa.unwrap_or_default())?;
         cx.write_launch(vec![process])
     }
 }

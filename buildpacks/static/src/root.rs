@@ -7,10 +7,10 @@ use cnb_buildpack::Failure;
 /// Folders that build tools leave their result in, and that web servers are used to.
 const BUILT: &[&str] = &["public", "dist", "build", "out", "_site", "htdocs", "www"];
 
-/// Finds the folder to serve, as a path within the app; `asked` is what the user named.
-pub fn find(app: &Path, asked: Option<&str>) -> Result<Option<String>, Failure> {
-    if let Some(asked) = asked {
-        return named(app, asked).map(Some);
+/// Finds the folder to serve, as a path within the app; `asked` is what the user named, and where.
+pub fn find(app: &Path, asked: Option<&(String, String)>) -> Result<Option<String>, Failure> {
+    if let Some((asked, source)) = asked {
+        return named(app, asked, source).map(Some);
     }
     let has_index = |dir: &str| app.join(dir).join("index.html").is_file();
     let built = BUILT.iter().copied().find(|dir| has_index(dir));
@@ -20,14 +20,14 @@ pub fn find(app: &Path, asked: Option<&str>) -> Result<Option<String>, Failure> 
     Ok(found.map(str::to_owned))
 }
 
-fn named(app: &Path, asked: &str) -> Result<String, Failure> {
+fn named(app: &Path, asked: &str, source: &str) -> Result<String, Failure> {
     let inside = Path::new(asked).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if !inside {
-        return Err(Failure::new(format!("`CNB_STATIC_ROOT={asked}` is not a folder of the app"))
+        return Err(Failure::new(format!("{source} names `{asked}`, which is not a folder of the app"))
             .next("name a path within the app, such as `site/public`"));
     }
     if !app.join(asked).is_dir() {
-        return Err(Failure::new(format!("`CNB_STATIC_ROOT={asked}` names no folder of the app"))
+        return Err(Failure::new(format!("{source} names `{asked}`, and the app has no such folder"))
             .next("create it, or name the folder that has the files to serve"));
     }
     Ok(asked.trim_end_matches('/').to_owned())
@@ -64,9 +64,10 @@ mod tests {
     fn a_named_folder_must_be_inside_the_app() {
         let dir = tempfile::tempdir().unwrap();
         fs_err::create_dir(dir.path().join("site")).unwrap();
-        assert_eq!(find(dir.path(), Some("site/")).unwrap().as_deref(), Some("site"));
+        let asked = |root: &str| (root.to_owned(), "here".to_owned());
+        assert_eq!(find(dir.path(), Some(&asked("site/"))).unwrap().as_deref(), Some("site"));
         for bad in ["../x", "/etc", "nothing"] {
-            assert!(find(dir.path(), Some(bad)).is_err(), "{bad}");
+            assert!(find(dir.path(), Some(&asked(bad))).is_err(), "{bad}");
         }
     }
 }
