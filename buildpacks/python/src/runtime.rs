@@ -48,7 +48,7 @@ pub(crate) fn install(cx: &BuildContext, host: &Interpreter) -> Result<Runtime, 
     let version = host.version.to_string();
     let changed = format!("{} {}.{}", meta.size(), meta.mtime(), meta.mtime_nsec());
     let metadata = metadata(&[
-        ("format", "1"),
+        ("format", "2"),
         ("version", &version),
         ("arch", &cx.target.arch),
         ("program", &host.program.to_string_lossy()),
@@ -80,6 +80,7 @@ pub(crate) fn install(cx: &BuildContext, host: &Interpreter) -> Result<Runtime, 
             cx.log.step(format!("left out: `{}`, since this machine has no {library}", file.display()));
             tree::remove(&file)?;
         }
+        libraries::strip(cx, &libraries::programs_below(&layer.path)?)?;
         bytecode::compile(cx, &bin.join(&name), &stdlib)?;
         for (variable, value) in [("PYTHONUNBUFFERED", "1"), ("LANG", "C.UTF-8")] {
             layer.set_env(&Scope::Both, variable, Action::Default, value)?;

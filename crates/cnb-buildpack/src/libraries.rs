@@ -84,6 +84,16 @@ pub fn carry(cx: &BuildContext, files: &[PathBuf], lib: &Path) -> Result<Vec<Mis
     Ok(missing)
 }
 
+/// Removes from ELF files what only a debugger reads; where this machine has no `strip`, they stay as they are.
+pub fn strip(cx: &BuildContext, files: &[PathBuf]) -> Result<(), Failure> {
+    let Some(strip) = find_program(&cx.env, "strip") else { return Ok(()) };
+    for some in files.chunks(200) {
+        // A file that it does not know is left alone, which makes it fail for that one.
+        Command::new(&strip, Path::new("/"), &cx.env).args(["--strip-unneeded"]).args(some).quietly()?;
+    }
+    Ok(())
+}
+
 /// Returns whether a library is one of the files: what loads them in a wheel knows where they lie, each alone does not.
 fn is_among(files: &[PathBuf], name: &str) -> bool {
     files.iter().any(|file| file.file_name().is_some_and(|n| n == name))
