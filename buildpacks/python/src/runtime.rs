@@ -22,6 +22,7 @@ const LEFT_OUT: &[&str] = &[
     "ensurepip",
     "idlelib",
     "lib-dynload",
+    "pydoc_data",
     "site-packages",
     "dist-packages",
     "test",
@@ -48,7 +49,7 @@ pub(crate) fn install(cx: &BuildContext, host: &Interpreter) -> Result<Runtime, 
     let version = host.version.to_string();
     let changed = format!("{} {}.{}", meta.size(), meta.mtime(), meta.mtime_nsec());
     let metadata = metadata(&[
-        ("format", "2"),
+        ("format", "3"),
         ("version", &version),
         ("arch", &cx.target.arch),
         ("program", &host.program.to_string_lossy()),
@@ -67,7 +68,7 @@ pub(crate) fn install(cx: &BuildContext, host: &Interpreter) -> Result<Runtime, 
         copy_library(&host.stdlib, &stdlib)?;
         if host.dynload.is_dir() {
             tree::copy(&host.dynload, &stdlib.join("lib-dynload"))?;
-            remove_tests(&stdlib.join("lib-dynload"))?;
+            remove_aside(&stdlib.join("lib-dynload"))?;
         }
         if host.include.is_dir() {
             tree::copy(&host.include, &layer.path.join("include").join(&name))?;
@@ -126,11 +127,14 @@ fn remove_caches(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn remove_tests(dynload: &Path) -> Result<(), Failure> {
+/// Removes extension modules for tests, those for windows, and `nis`, which alone brings Kerberos along.
+fn remove_aside(dynload: &Path) -> Result<(), Failure> {
     for entry in fs_err::read_dir(dynload)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if ["_test", "_ctypes_test", "xxlimited", "_tkinter", "xxsubtype"].iter().any(|t| name.starts_with(t))
+        if ["_test", "_ctypes_test", "xxlimited", "_tkinter", "xxsubtype", "nis."]
+            .iter()
+            .any(|t| name.starts_with(t))
         {
             tree::remove(&entry.path())?;
         }
