@@ -139,6 +139,10 @@ impl Manager {
 
     /// The arguments that install exactly what the lock file says, or with `frozen` off what fits best.
     pub fn install<'a>(&self, all: bool, frozen: bool) -> Vec<&'a str> {
+        if self.kind == Kind::YarnBerry && !all {
+            // It has no such option for `install`, and the lock file was checked when all packages were installed.
+            return vec!["workspaces", "focus", "--production"];
+        }
         let mut args = match self.kind {
             Kind::Npm => vec![if frozen { "ci" } else { "install" }],
             _ => vec!["install"],
@@ -194,9 +198,10 @@ impl Manager {
         }
     }
 
-    /// Whether it can install the packages of production alone.
+    /// Whether it can install the packages of production alone: Yarn 2 and 3 need a plugin for that.
     pub fn can_leave_out_dev(&self) -> bool {
-        self.kind != Kind::YarnBerry
+        let major = self.version.split('.').next().and_then(|v| v.parse::<u32>().ok());
+        self.kind != Kind::YarnBerry || major.is_some_and(|major| major >= 4)
     }
 }
 

@@ -295,11 +295,16 @@ impl<'a> Modules<'a> {
     fn run_tool(&self, tool: &Tool, dir: &Path, kind: Kind, has_lock: bool) -> Result<(), Failure> {
         let manager = &tool.manager;
         let all = kind == Kind::All || !manager.can_leave_out_dev();
-        let only = self.only.as_ref().filter(|_| !all && manager.kind == manager::Kind::Pnpm);
-        let only = only.map(|name| [format!("--filter={name}..."), "--filter={.}".to_owned()]);
+        let only = match (self.only.as_ref().filter(|_| !all), manager.kind) {
+            (Some(name), manager::Kind::Pnpm) => {
+                vec![format!("--filter={name}..."), "--filter={.}".to_owned()]
+            }
+            (Some(name), manager::Kind::YarnBerry) => vec![name.clone()],
+            _ => Vec::new(),
+        };
         let args = |frozen: bool| {
             let mut args = manager.install(all, frozen);
-            args.extend(only.iter().flatten().map(String::as_str));
+            args.extend(only.iter().map(String::as_str));
             args
         };
         let command = tool.command(self.cx, self.runner, dir, &args(has_lock))?;

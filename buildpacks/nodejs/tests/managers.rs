@@ -101,7 +101,7 @@ fn yarn_classic() {
 
 #[test]
 fn yarn_berry() {
-    builds("with-yarn-berry", "$ yarn install --immutable", false);
+    builds("with-yarn-berry", "$ yarn install --immutable", true);
 }
 
 #[test]
