@@ -1,6 +1,6 @@
 //! What of an app's files is Go source: whether there is a program, and what is not part of the image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cnb_buildpack::{Failure, tree};
 
@@ -21,6 +21,29 @@ pub fn has_program(dir: &Path) -> Result<bool, Failure> {
         }
     }
     Ok(false)
+}
+
+/// Lists the folders of an app that hold a program, by their paths within it; the app's own folder is empty.
+pub fn programs(app: &Path) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    let mut todo = vec![PathBuf::new()];
+    while let Some(dir) = todo.pop() {
+        if has_program(&app.join(&dir))? {
+            found.push(dir.to_string_lossy().into_owned());
+        }
+        for entry in fs_err::read_dir(app.join(&dir))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // What the Go command does not look at either, and packages of front-ends.
+            let is_skipped =
+                name.starts_with(['.', '_']) || FOLDERS.contains(&&*name) || name == "node_modules";
+            if entry.file_type()?.is_dir() && !is_skipped {
+                todo.push(dir.join(name));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn is_main(text: &str) -> bool {
@@ -73,8 +96,26 @@ fn is_source(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_main, remove};
+    use super::{is_main, programs, remove};
     use cnb_buildpack::tree;
+
+    #[test]
+    fn folders_with_a_program_are_found_where_the_go_command_looks() {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("main.go", "package main"),
+            ("cmd/web/main.go", "package main"),
+            ("pkg/a.go", "package pkg"),
+            ("vendor/x/main.go", "package main"),
+            (".hidden/main.go", "package main"),
+            ("tools/gen.go", "//go:build ignore\n\npackage main"),
+        ] {
+            let path = dir.path().join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+        assert_eq!(programs(dir.path()).unwrap(), ["", "cmd/web"]);
+    }
 
     #[test]
     fn source_goes_and_what_a_program_may_read_stays() {
