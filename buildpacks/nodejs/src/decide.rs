@@ -85,7 +85,7 @@ impl App<'_> {
             return Ok(Start::Script(Script { name: "start".to_owned(), line: "next start".to_owned() }));
         }
         let by_bun = self.tool.is_some_and(|tool| tool.manager.kind == manager::Kind::Bun);
-        if let Some(script) = start::typescript(package, app, by_bun) {
+        if let Some(script) = start::typescript(package, app, by_bun, self.runtime.version) {
             return Ok(Start::Script(script));
         }
         if let Some(root) = cnb_static::root::find(app, None)? {
@@ -93,6 +93,9 @@ impl App<'_> {
         }
         Err(Failure::new("package.json does not say what to start")
             .because("there is no script `start`, no `main` that exists, no server.js, index.js or app.js, and no built site")
-            .next("add a script `start` to package.json, such as `node server.js`, or a `Procfile`"))
+            .next(
+                "add a script `start` to package.json, such as `node server.js`, or a `Procfile`; for TypeScript as it is \
+                 ask for Node.js 22.18 or later in `engines.node`",
+            ))
     }
 }

@@ -78,6 +78,11 @@ impl Package {
         settings.is_some_and(|s| CHOOSE_SCRIPTS.iter().any(|name| s.contains_key(*name)))
     }
 
+    /// Returns the file that it names as Prisma's schema.
+    pub fn prisma_schema(&self) -> Option<&str> {
+        self.fields.get("prisma")?.get("schema")?.as_str()
+    }
+
     /// Returns the version of Node.js that Volta keeps for the app.
     pub fn volta(&self) -> Option<&str> {
         self.fields.get("volta")?.get("node")?.as_str()

@@ -142,8 +142,8 @@ fn with_client(app: &Path, steps: Vec<Step>, members: &[Member]) -> Vec<Step> {
         })
     };
     let has_schema = |m: &Member| {
-        let dir = app.join(&m.dir);
-        dir.join("prisma/schema.prisma").is_file() || dir.join("schema.prisma").is_file()
+        let places = ["prisma/schema.prisma", "schema.prisma"].into_iter().chain(m.package.prisma_schema());
+        places.into_iter().any(|place| app.join(&m.dir).join(place).is_file())
     };
     let is_there = |m: &Member| m.package.depends_on("@prisma/client") && m.package.depends_on(PRISMA);
     let wanted = members.iter().filter(|m| is_there(m) && has_schema(m) && !generates(m));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::package::Package;
+use crate::range::Version;
 use crate::script::Script;
 
 /// Files that frameworks build as their server.
@@ -86,16 +87,22 @@ const SERVERS: &[&str] = &[
     "socket.io",
     "ws",
 ];
-/// Starts a file of TypeScript that nothing was made of: by Bun where that is the app's, or by a package that the app
-/// depends on.
-pub fn typescript(package: &Package, app: &Path, by_bun: bool) -> Option<Script> {
+/// The first versions of Node.js that run TypeScript as it is.
+fn runs_typescript(node: Version) -> bool {
+    (node.0 == 22 && node >= Version(22, 18, 0)) || node >= Version(23, 6, 0)
+}
+
+/// Starts a file of TypeScript that nothing was made of: by Bun where that is the app's, by a package that the app
+/// depends on, or by a Node.js that reads it.
+pub fn typescript(package: &Package, app: &Path, by_bun: bool, node: Version) -> Option<Script> {
     let named = ["module", "main"].into_iter().filter_map(|field| package.text(field));
     let mut files = named.filter(|f| is_typescript(f)).chain(TYPESCRIPT.iter().copied());
     let file = files.find(|f| app.join(f).is_file())?;
     let runtimes =
         [("tsx", "tsx"), ("ts-node", "ts-node"), ("@swc-node/register", "node -r @swc-node/register")];
-    let runtime =
-        if by_bun { "bun run" } else { runtimes.iter().find(|(name, _)| package.depends_on(name))?.1 };
+    let of_app = || runtimes.iter().find(|(name, _)| package.depends_on(name)).map(|(_, run)| *run);
+    let of_node = || Some("node").filter(|_| runs_typescript(node));
+    let runtime = if by_bun { "bun run" } else { of_app().or_else(of_node)? };
     Some(Script { name: "start".to_owned(), line: format!("{runtime} {file}") })
 }
 
@@ -175,19 +182,22 @@ pub fn is_single_page(site: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Package, Path, file, is_single_page, site, typescript};
+    use super::{Package, Path, Version, file, is_single_page, site, typescript};
 
     #[test]
     fn typescript_is_started_by_what_the_app_has_for_it() {
         let dir = tempfile::tempdir().unwrap();
+        let node = Version(20, 20, 0);
         let line = |package: &str, by_bun| {
-            typescript(&Package::parse(package).unwrap(), dir.path(), by_bun).map(|s| s.line)
+            typescript(&Package::parse(package).unwrap(), dir.path(), by_bun, node).map(|s| s.line)
         };
         assert_eq!(line("{}", true), None);
         fs_err::create_dir(dir.path().join("src")).unwrap();
         fs_err::write(dir.path().join("src/index.ts"), "").unwrap();
         assert_eq!(line("{}", true).as_deref(), Some("bun run src/index.ts"));
         assert_eq!(line("{}", false), None);
+        let by_node = typescript(&Package::default(), dir.path(), false, Version(22, 18, 0));
+        assert_eq!(by_node.unwrap().line, "node src/index.ts");
         assert_eq!(line(r#"{"devDependencies":{"tsx":"4"}}"#, false).as_deref(), Some("tsx src/index.ts"));
     }
 
