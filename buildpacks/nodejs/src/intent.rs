@@ -64,7 +64,13 @@ fn own(cx: &DetectContext, other: Option<&str>) -> Result<Detection, Failure> {
         commands.push(if is_clean { "npm ci".to_owned() } else { format!("{} install", manager.name()) });
     }
     commands.extend(steps.iter().map(plan::Step::to_string));
-    let line = script.map(|s| s.line).or_else(|| file.map(|f| format!("node {f}")));
+    // What a build leaves is not known before it; a server for developers is not what starts.
+    let is_known = |s: &script::Script| steps.is_empty() || !(s.serves_front_end() || s.previews());
+    let line = match script {
+        _ if target.nx.is_some() => None,
+        Some(script) => Some(script.line.clone()).filter(|_| is_known(&script)),
+        None => file.map(|f| format!("node {f}")),
+    };
     let intent = Intent {
         because: match alone {
             Some(name) => format!("a `{name}`"),

@@ -209,6 +209,17 @@ fn the_package_of_a_repository_that_starts_is_built_after_what_it_needs_and_is_s
 }
 
 #[test]
+fn a_server_for_developers_is_not_what_a_plan_says_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "old-hash") else { return };
+    let plan = || trial.detect().unwrap().plan;
+    assert!(plan().contains("node server.js"), "{}", plan());
+    let manifest = trial.app_dir().join("package.json");
+    fs_err::write(&manifest, read(&manifest).replace("node server.js", "vite")).unwrap();
+    assert!(plan().contains("npm run build") && !plan().contains("vite"), "{}", plan());
+}
+
+#[test]
 fn a_build_tool_that_wants_an_old_hash_gets_it_with_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "old-hash") else { return };
