@@ -80,7 +80,7 @@ impl<'a> App<'a> {
                 } else {
                     self.ship(built.as_deref(), None)?;
                 }
-                self.here(Process::new("web", &["node", &file]))
+                self.here(start::process(&file))
             }
             Start::Script(script) => {
                 self.ship(built.as_deref(), Some(&script))?;

@@ -6,7 +6,7 @@ use cnb_static::settings::Settings;
 use crate::app::App;
 use crate::nx::Built;
 use crate::script::{self, Script};
-use crate::{manager, start};
+use crate::{manager, next, start};
 
 /// What the image starts.
 pub(crate) enum Start {
@@ -46,14 +46,24 @@ impl App<'_> {
         let script = script::script(package, &self.done);
         let has_own_web = self.procfile.iter().any(|(kind, _)| kind == "web");
         let built_site = || start::site(app).filter(|_| !self.steps.is_empty() && !has_own_web);
+        if let Some(server) = next::standalone(app, &self.target.dir)?.filter(|_| !has_own_web) {
+            self.cx.log.step("Next.js made a server that stands alone: it is started, and needs no packages");
+            return Ok(Start::File(server.to_string_lossy().into_owned()));
+        }
         if let Some(script) = script {
+            if let Some(root) = next::exported(app, &script.line).filter(|_| !has_own_web) {
+                return Ok(site(root.to_owned()));
+            }
+            if let Some(moved) = start::moved(app, &script.line) {
+                return Ok(Start::File(moved));
+            }
             let built = start::built_server(app).filter(|_| script.previews() && !has_own_web);
             if let Some(built) = built {
                 self.cx.log.step(format!("`{}` shows what was built; its server is started", script.line));
-                return Ok(Start::File(built.to_owned()));
+                return Ok(Start::File(built));
             }
             if let Some(server) = start::built_server(app).filter(|s| script.line == format!("node {s}")) {
-                return Ok(Start::File(server.to_owned()));
+                return Ok(Start::File(server));
             }
             return Ok(match built_site() {
                 Some(root) if script.serves_front_end() => {

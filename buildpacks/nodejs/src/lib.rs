@@ -2,8 +2,8 @@
 //!
 //! Reading order: `intent` (detection), [`package`], [`range`], `runtime` (with `fetch` and `engines`), `npm` (with
 //! `causes`), [`manager`] (with `tool`), `modules` (with [`lock`] and `installed`), [`workspaces`] (with `delegation`
-//! and [`nx`]), [`plan`], [`steps`] (with `svelte`), [`script`], [`start`]; `app` joins them, with `decide` and `ship`
-//! (with `imports`).
+//! and [`nx`]), [`plan`], [`steps`] (with `svelte`), [`script`], [`start`]; `app` joins them, with `decide` (with
+//! `next`) and `ship` (with `imports`).
 
 mod app;
 mod causes;
@@ -17,6 +17,7 @@ mod intent;
 pub mod lock;
 pub mod manager;
 mod modules;
+mod next;
 mod npm;
 pub mod nx;
 pub mod package;

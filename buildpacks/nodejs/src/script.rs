@@ -68,6 +68,8 @@ const DEVELOPMENT: &[&str] = &[
 ];
 /// Commands that show what a framework built as its server; the built server itself needs less.
 const PREVIEWS: &[&str] = &[
+    "ng serve",
+    "ng s",
     "nuxt",
     "nuxi",
     "nitro",

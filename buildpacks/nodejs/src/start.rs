@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use cnb_buildpack::Process;
+
 use crate::package::Package;
 use crate::range::Version;
 use crate::script::Script;
 
 /// Files that frameworks build as their server.
-const BUILT_SERVERS: &[&str] = &[".output/server/index.mjs", "dist/server/entry.mjs"];
+const BUILT_SERVERS: &[&str] =
+    &[".output/server/index.mjs", "dist/analog/server/index.mjs", "dist/server/entry.mjs"];
 /// Files that are started where nothing says what to start.
 const FILES: &[&str] = &[
     "server.js",
@@ -111,23 +114,51 @@ fn is_typescript(file: &str) -> bool {
 }
 
 /// Finds the server that a framework built.
-pub fn built_server(app: &Path) -> Option<&'static str> {
+pub fn built_server(app: &Path) -> Option<String> {
     let is_file = |path: &str| app.join(path).is_file();
-    let built = BUILT_SERVERS.iter().copied().find(|p| is_file(p));
+    if let Some(built) = BUILT_SERVERS.iter().find(|p| is_file(p)) {
+        return Some((*built).to_owned());
+    }
     // What SvelteKit's adapter for Node.js makes.
-    built.or_else(|| (is_file("build/handler.js") && is_file("build/index.js")).then_some("build/index.js"))
+    if is_file("build/handler.js") && is_file("build/index.js") {
+        return Some("build/index.js".to_owned());
+    }
+    // Angular has a folder for each project of a workspace.
+    let projects =
+        fs_err::read_dir(app.join("dist")).ok()?.filter_map(|e| e.ok()?.file_name().into_string().ok());
+    let mut servers: Vec<String> =
+        projects.map(|name| format!("dist/{name}/server/server.mjs")).filter(|p| is_file(p)).collect();
+    servers.sort();
+    servers.into_iter().next()
 }
 
-/// Returns whether a built server brings along every package that it needs, as those of Nitro do.
+/// Finds a file that a script starts in the folder that it was built into, where it is not in its own place.
+pub fn moved(app: &Path, line: &str) -> Option<String> {
+    let path = line.strip_prefix("node ")?.trim().trim_start_matches("./");
+    let is_plain = is_script(path) && !path.contains([' ', '$']) && !app.join(path).exists();
+    let places = ["build", "dist"].into_iter().map(|dir| format!("{dir}/{path}"));
+    places.filter(|_| is_plain).find(|place| app.join(place).is_file())
+}
+
+/// Returns whether a built server brings along every package that it needs, as those of Nitro and Next.js do.
 pub fn is_complete(server: &str) -> bool {
-    server.starts_with(".output/")
+    server.starts_with(".output/") || server.starts_with(".next/standalone/")
+}
+
+/// Makes the process that starts a file.
+pub fn process(file: &str) -> Process {
+    if file.starts_with(".next/standalone/") {
+        // It would listen to the name of the container alone.
+        return Process::shell("web", &format!("HOSTNAME=0.0.0.0 exec node {file}"));
+    }
+    Process::new("web", &["node", file])
 }
 
 /// What to start in an app without a start script.
 pub fn file(package: &Package, app: &Path) -> Option<String> {
     let is_file = |path: &str| app.join(path).is_file();
     if let Some(built) = built_server(app) {
-        return Some(built.to_owned());
+        return Some(built);
     }
     let main = package.text("main").map(|m| m.trim_start_matches("./").trim_end_matches('/'));
     let main = main.filter(|m| !m.starts_with('/') && !m.split('/').any(|part| part == ".."));
@@ -182,7 +213,7 @@ pub fn is_single_page(site: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Package, Path, Version, file, is_single_page, site, typescript};
+    use super::{Package, Path, Version, built_server, file, is_single_page, moved, site, typescript};
 
     #[test]
     fn typescript_is_started_by_what_the_app_has_for_it() {
@@ -219,6 +250,25 @@ mod tests {
         }
         assert_eq!(file(&Package::default(), app).as_deref(), Some("server.js"));
         assert_eq!(file(&Package::default(), Path::new("/nothing")), None);
+    }
+
+    #[test]
+    fn servers_that_frameworks_build_are_found_and_files_that_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            fs_err::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+            fs_err::write(dir.path().join(name), "").unwrap();
+        };
+        assert_eq!(built_server(dir.path()), None);
+        write("dist/shop/server/server.mjs");
+        assert_eq!(built_server(dir.path()).as_deref(), Some("dist/shop/server/server.mjs"));
+        write(".output/server/index.mjs");
+        assert_eq!(built_server(dir.path()).as_deref(), Some(".output/server/index.mjs"));
+        write("build/bin/server.js");
+        assert_eq!(moved(dir.path(), "node bin/server.js").as_deref(), Some("build/bin/server.js"));
+        write("bin/server.js");
+        assert_eq!(moved(dir.path(), "node bin/server.js"), None);
+        assert_eq!(moved(dir.path(), "node nothing.js"), None);
     }
 
     #[test]
