@@ -85,6 +85,35 @@ const PRODUCTION: &[&str] = &["start:prod", "start:production", "serve:prod", "s
 /// Programs of package managers.
 const MANAGERS: &[&str] = &["npm", "npx", "yarn", "pnpm", "bun", "bunx"];
 
+/// Commands of Yarn and pnpm themselves; other words are programs of the packages.
+const COMMANDS: &[&str] = &[
+    "add",
+    "build",
+    "cache",
+    "config",
+    "create",
+    "deploy",
+    "dlx",
+    "exec",
+    "i",
+    "init",
+    "install",
+    "link",
+    "prune",
+    "rebuild",
+    "recursive",
+    "remove",
+    "set",
+    "start",
+    "test",
+    "up",
+    "update",
+    "upgrade",
+    "why",
+    "workspace",
+    "workspaces",
+];
+
 /// A start script, with the scripts that it runs in their places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
@@ -143,11 +172,28 @@ fn expand(package: &Package, name: &str, done: &[String], depth: usize) -> Strin
             Some(inner) if depth < 8 && package.script(inner).is_some() => {
                 lines.push(expand(package, inner, done, depth + 1));
             }
-            _ => lines.push(part.to_owned()),
+            _ => lines.push(without_manager(part, package).unwrap_or_else(|| part.to_owned())),
         }
     }
     lines.retain(|l| !l.is_empty());
     lines.join(" && ")
+}
+
+/// Writes a command without the package manager that only runs it, which no image has: `yarn node a.js`,
+/// `pnpm exec next start`, `pnpm with-env next start` of a script `with-env`.
+fn without_manager(command: &str, package: &Package) -> Option<String> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let (manager, rest) = words.split_first().filter(|(m, _)| matches!(**m, "npm" | "yarn" | "pnpm"))?;
+    let rest = rest.strip_prefix(&["run"]).unwrap_or(rest);
+    let (name, args) = rest.split_first().filter(|(name, _)| !name.starts_with('-'))?;
+    let args = args.strip_prefix(&["--"]).unwrap_or(args);
+    let line = match package.script(name) {
+        Some(text) if !args.is_empty() && !text.contains(['&', '|', ';']) => text,
+        None if *name == "exec" && !args.is_empty() => "",
+        None if *manager != "npm" && !COMMANDS.contains(name) => name,
+        _ => return None,
+    };
+    Some(format!("{line} {}", args.join(" ")).trim().to_owned())
 }
 
 /// Returns the script that a command runs, if it does nothing else.
@@ -332,6 +378,21 @@ mod tests {
         check(r#"{"start":"npm run build && node a.js","build":"tsc"}"#, &["node", "a.js"]);
         check(r#"{"prestart":"npm run build","start":"node a.js","build":"tsc"}"#, &["node", "a.js"]);
         check(r#"{"start":"npm run start"}"#, &["npm", "run", "start"]);
+    }
+
+    #[test]
+    fn a_manager_that_only_runs_a_command_is_left_out() {
+        check(r#"{"start":"yarn node server.js"}"#, &["node", "server.js"]);
+        check(r#"{"start":"pnpm exec next start"}"#, &["next", "start"]);
+        check(r#"{"start":"npm exec -- next start"}"#, &["next", "start"]);
+        check(r#"{"start":"yarn next start"}"#, &["next", "start"]);
+        check(
+            r#"{"start":"pnpm with-env next start","with-env":"dotenv -e .env --"}"#,
+            &["dotenv", "-e", ".env", "--", "next", "start"],
+        );
+        check(r#"{"start":"npm run serve -- -p 1","serve":"node a.js"}"#, &["node", "a.js", "-p", "1"]);
+        check(r#"{"start":"yarn workspace api start"}"#, &["yarn", "workspace", "api", "start"]);
+        check(r#"{"start":"pnpm --filter api start"}"#, &["pnpm", "--filter", "api", "start"]);
     }
 
     #[test]
