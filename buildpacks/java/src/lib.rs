@@ -4,6 +4,7 @@
 //! joins them is here.
 
 pub mod archive;
+mod causes;
 pub mod jdk;
 mod jre;
 pub mod product;
@@ -60,7 +61,7 @@ impl Buildpack for Java {
             (tool, _) => format!("java -jar {}/*.jar", tool.map_or("", Tool::output)),
         };
         let wish = jdk::wishes(&cx.app_dir, &asked(&cx.env)).into_iter().flatten().next();
-        let args = tool.map(|t| t.arguments(cx.var(t.variables()[0]), cx.var(t.variables()[1])));
+        let args = tool.map(|t| t.arguments(&cx.app_dir, cx.var(t.variables()[0]), cx.var(t.variables()[1])));
         let intent = Intent {
             because,
             versions: wish
@@ -109,7 +110,7 @@ impl Buildpack for Java {
 fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, whole: bool) -> Result<Layout, Failure> {
     let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
     let mut key = tree::Key::default()
-        .with("format", "2")
+        .with("format", "3")
         .with("java", &jdk.version)
         .with("whole", if whole { "yes" } else { "no" })
         .with_snapshot("files", &files);

@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use cnb_buildpack::command::{Cause, Command};
+use cnb_buildpack::command::{Command, Output};
 use cnb_buildpack::context::{find_program, var};
 use cnb_buildpack::{BuildContext, Failure, tree};
 use cnb_spec::env::Env;
 
+use crate::archive;
+use crate::causes;
 use crate::jdk::Jdk;
 use crate::truststore;
 
@@ -15,6 +17,10 @@ use crate::truststore;
 const CACHE: &str = "packages";
 /// The binding that holds a `settings.xml`.
 const BINDING: &str = "maven";
+/// How deep modules of modules are looked at.
+const MODULES_DEPTH: usize = 4;
+/// From how many files of source on the compiler is worth better machine code.
+const MANY_SOURCES: usize = 400;
 
 /// A tool that builds apps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,70 +30,6 @@ pub enum Tool {
     /// Gradle.
     Gradle,
 }
-
-/// What the tools say when something is wrong, and what it means.
-pub(crate) const CAUSES: &[Cause] = &[
-    Cause {
-        says: "invalid target release",
-        means: "the app is compiled for a newer Java than the one that builds it",
-        next: "ask for that Java with CNB_JAVA_VERSION, or install it on this machine",
-    },
-    Cause {
-        says: "release version",
-        means: "the app is compiled for a newer Java than the one that builds it",
-        next: "ask for that Java with CNB_JAVA_VERSION, or install it on this machine",
-    },
-    Cause {
-        says: "option 5 is no longer supported",
-        means: "`pom.xml` does not say for which Java it compiles, and what Maven assumes is too old for this one",
-        next: "set `maven.compiler.release` in the properties of `pom.xml`",
-    },
-    Cause {
-        says: "Unsupported class file major version",
-        means: "the build tool or a plugin does not know a Java as new as this",
-        next: "ask for an older Java with CNB_JAVA_VERSION, or update the tool",
-    },
-    Cause {
-        says: "requires Maven version",
-        means: "a plugin needs a newer Maven",
-        next: "add a Maven wrapper to the app (`mvn wrapper:wrapper`), or update Maven on this machine",
-    },
-    Cause {
-        says: "COMPILATION ERROR",
-        means: "the source does not compile",
-        next: "the lines above name file and line",
-    },
-    Cause {
-        says: "There are test failures",
-        means: "a test failed",
-        next: "repair it, or leave out tests: BP_MAVEN_ADDITIONAL_BUILD_ARGUMENTS=-DskipTests",
-    },
-    Cause {
-        says: "frontend-maven-plugin",
-        means: "the build downloads a Node.js of its own for the front-end, which failed",
-        next: "make the site of Node.js reachable, or build the front-end with a `package.json` of its own",
-    },
-    Cause {
-        says: "Could not find artifact",
-        means: "no repository has a package that is needed",
-        next: "check its name and version, and whether it needs a repository of its own (binding of type `maven`)",
-    },
-    Cause {
-        says: "Could not transfer artifact",
-        means: "the package repository cannot be reached",
-        next: "check the network, the proxy, and the mirror in Maven's `settings.xml`",
-    },
-    Cause {
-        says: "UnknownHostException",
-        means: "a host cannot be reached",
-        next: "check the network and the proxy; a Gradle wrapper needs the site of Gradle, or a Gradle on this machine",
-    },
-    Cause {
-        says: "No space left on device",
-        means: "the disk is full",
-        next: "free space, or allow the build more",
-    },
-];
 
 impl Tool {
     /// Finds the tool of an app by its files.
@@ -117,9 +59,11 @@ impl Tool {
     }
 
     /// What it is run with unless the user says otherwise.
-    pub fn arguments(self, asked: Option<&str>, more: Option<&str>) -> Vec<String> {
+    pub fn arguments(self, app: &Path, asked: Option<&str>, more: Option<&str>) -> Vec<String> {
         let usual = match self {
-            Self::Maven => "-DskipTests package",
+            // Where modules use each other's tests, these have to be compiled.
+            Self::Maven if shares_tests(app) => "-DskipTests package",
+            Self::Maven => "-Dmaven.test.skip=true package",
             Self::Gradle => "--no-daemon -x test assemble",
         };
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -140,47 +84,42 @@ impl Tool {
         }
     }
 
-    /// Builds the app: with its own wrapper, or with the tool of this machine where that cannot be fetched.
+    /// Builds the app.
     pub(crate) fn build(self, cx: &BuildContext, jdk: &Jdk) -> Result<(), Failure> {
-        let env = environment(cx, jdk)?;
         let [asked, more, _] = self.variables().map(|name| cx.var(name));
-        let args = self.arguments(asked, more);
-        let wrapper = self.wrapper(&cx.app_dir);
+        self.run(cx, jdk, &self.arguments(&cx.app_dir, asked, more))
+    }
+
+    /// Runs it in the app's folder: its wrapper, or the tool of this machine where what that wraps cannot be fetched.
+    pub(crate) fn run(self, cx: &BuildContext, jdk: &Jdk, args: &[String]) -> Result<(), Failure> {
+        let env = environment(cx, jdk)?;
         let own = find_program(&env, self.name());
-        let run = |program: Vec<OsString>, shown: &str| {
+        let run = |program: Vec<OsString>, name: &str| {
             let mut all = program.into_iter();
-            let first = all.next().unwrap_or_default();
-            Command::new(first, &cx.app_dir, &env)
+            let command = Command::new(all.next().unwrap_or_default(), &cx.app_dir, &env)
                 .args(all)
                 .args(self.always(cx)?)
-                .args(&args)
-                .title(format!("{shown} {}", args.join(" ")))
-                .stream(&cx.log)
-                .map(|output| (output, format!("{shown} {}", args.join(" "))))
+                .args(args)
+                .title(format!("{name} {}", args.join(" ")));
+            command.stream(&cx.log).map(|output| (output, command))
         };
-        let fail = |output: &cnb_buildpack::command::Output, shown: &str| {
-            Command::new(self.name(), &cx.app_dir, &env).title(shown).failure(output, CAUSES)
-        };
-        if let Some(wrapper) = wrapper {
+        if let Some(wrapper) = self.wrapper(&cx.app_dir) {
             let name = wrapper.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let (output, shown) = run(vec!["sh".into(), wrapper.into()], &format!("./{name}"))?;
+            let (output, command) = run(vec!["sh".into(), wrapper.into()], &format!("./{name}"))?;
             if output.success {
                 return Ok(());
             }
-            let cannot_start = [
-                "Failed to fetch",
-                "failed to fetch",
-                "Failed to download",
-                "UnknownHostException",
-                "wget: ",
-                "curl: (",
-                "Exception in thread \"main\" java.net",
-                "Could not find or load main class org.apache.maven.wrapper",
-                "cannot read distributionUrl",
-                "Could not find or load main class org.gradle.wrapper",
-            ];
-            if own.is_none() || !cannot_start.iter().any(|c| output.says(c)) {
-                return Err(fail(&output, &shown));
+            if !cannot_start(&output) {
+                return Err(command.failure(&output, causes::ALL));
+            }
+            if own.is_none() {
+                return Err(Failure::new(format!("`{name}` cannot fetch what it wraps"))
+                    .because(format!("and there is no {} on this machine", self.name()))
+                    .next(format!(
+                        "make the address in `{}` reachable, or install {}",
+                        self.wrapper_files().1,
+                        self.name()
+                    )));
             }
             cx.log.warning(format!(
                 "`{name}` cannot fetch what it wraps, so this machine's {} is used",
@@ -191,15 +130,19 @@ impl Tool {
             Failure::new(format!("there is no {} on this machine, and the app has no wrapper", self.name()))
                 .next(format!("install {0}, or add a wrapper to the app (`{0} wrapper`)", self.name()))
         })?;
-        let (output, shown) = run(vec![own.into()], self.name())?;
-        if output.success { Ok(()) } else { Err(fail(&output, &shown)) }
+        let (output, command) = run(vec![own.into()], self.name())?;
+        if output.success { Ok(()) } else { Err(command.failure(&output, causes::ALL)) }
+    }
+
+    fn wrapper_files(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Maven => ("mvnw", ".mvn/wrapper/maven-wrapper.properties"),
+            Self::Gradle => ("gradlew", "gradle/wrapper/gradle-wrapper.properties"),
+        }
     }
 
     fn wrapper(self, app: &Path) -> Option<PathBuf> {
-        let (script, settings) = match self {
-            Self::Maven => ("mvnw", ".mvn/wrapper/maven-wrapper.properties"),
-            Self::Gradle => ("gradlew", "gradle/wrapper/gradle-wrapper.properties"),
-        };
+        let (script, settings) = self.wrapper_files();
         Some(app.join(script)).filter(|s| s.is_file() && app.join(settings).is_file())
     }
 
@@ -208,19 +151,87 @@ impl Tool {
         if self == Self::Gradle {
             return Ok(vec!["--console=plain".into()]);
         }
-        let repository = cx.layer_path(CACHE).join("repository");
         let mut args: Vec<OsString> =
             ["-B", "-ntp", "-Dstyle.color=never", "-Dproject.build.outputTimestamp=1980-01-02T00:00:00Z"]
                 .map(OsString::from)
                 .to_vec();
         let mut local = OsString::from("-Dmaven.repo.local=");
-        local.push(repository);
+        local.push(repository(cx));
         args.push(local);
         if let Some(file) = cx.binding(BINDING)?.and_then(|b| b.file("settings.xml")) {
             args.extend(["-s".into(), file.into()]);
         }
         Ok(args)
     }
+}
+
+/// The folder of the packages that Maven downloaded.
+pub(crate) fn repository(cx: &BuildContext) -> PathBuf {
+    cx.layer_path(CACHE).join("repository")
+}
+
+/// Whether a wrapper failed before the tool itself started.
+fn cannot_start(output: &Output) -> bool {
+    let signs = [
+        "Failed to fetch",
+        "failed to fetch",
+        "Failed to download",
+        "Failed to validate Maven distribution",
+        "UnknownHostException",
+        "wget: ",
+        "curl: (",
+        "Exception in thread \"main\" java.io.IOException: Downloading from",
+        "Exception in thread \"main\" java.net",
+        "Could not find or load main class org.apache.maven.wrapper",
+        "cannot read distributionUrl",
+        "Could not find or load main class org.gradle.wrapper",
+    ];
+    signs.iter().any(|sign| output.says(sign))
+}
+
+/// Whether a module of a Maven build makes an archive of its tests, or uses that of another.
+fn shares_tests(app: &Path) -> bool {
+    poms(app, MODULES_DEPTH).iter().any(|pom| {
+        let text = fs_err::read_to_string(pom).unwrap_or_default();
+        ["test-jar", "<classifier>tests<"].iter().any(|mark| text.contains(mark))
+    })
+}
+
+fn poms(dir: &Path, depth: usize) -> Vec<PathBuf> {
+    let pom = dir.join("pom.xml");
+    if depth == 0 || !pom.is_file() {
+        return Vec::new();
+    }
+    // A folder that cannot be read has no modules: Maven says so itself.
+    let inner = fs_err::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let inner = inner.filter(|p| p.is_dir()).flat_map(|p| poms(&p, depth - 1));
+    std::iter::once(pom).chain(inner).collect()
+}
+
+/// Options of the Java that Maven itself runs on: a build of a small app ends before better machine code pays.
+///
+/// Settings of the app or the user stand alone, since two choices of a garbage collector are an error.
+fn maven_options(cx: &BuildContext) -> Option<&'static str> {
+    let is_set = cx.app_dir.join(".mvn/jvm.config").is_file()
+        || ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "MAVEN_OPTS"].iter().any(|name| cx.var(name).is_some());
+    (!is_set && sources(&cx.app_dir, 0) < MANY_SOURCES).then_some("-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+}
+
+/// Counts the files of source below a folder, `seen` included, and stops where there are many.
+fn sources(dir: &Path, seen: usize) -> usize {
+    let mut seen = seen;
+    for entry in fs_err::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if seen >= MANY_SOURCES {
+            break;
+        }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            seen = sources(&path, seen);
+        } else if archive::has_ending(&path, &["java", "kt", "scala", "groovy"]) {
+            seen += 1;
+        }
+    }
+    seen
 }
 
 fn environment(cx: &BuildContext, jdk: &Jdk) -> Result<Env, Failure> {
@@ -233,6 +244,9 @@ fn environment(cx: &BuildContext, jdk: &Jdk) -> Result<Env, Failure> {
     let dirs = std::iter::once(jdk.home.join("bin")).chain(std::env::split_paths(&path));
     if let Ok(path) = std::env::join_paths(dirs) {
         env.insert("PATH".into(), path);
+    }
+    if let Some(options) = maven_options(cx) {
+        env.insert("MAVEN_OPTS".into(), options.into());
     }
     let mut options = var(&cx.env, "JAVA_TOOL_OPTIONS").unwrap_or_default().to_owned();
     if let Some(bundle) = truststore::bundle(cx).filter(|_| !options.contains("trustStore")) {
@@ -254,12 +268,33 @@ fn environment(cx: &BuildContext, jdk: &Jdk) -> Result<Env, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tool;
+    use super::{Path, Tool, sources};
 
     #[test]
     fn the_user_replaces_or_adds_arguments() {
-        assert_eq!(Tool::Maven.arguments(None, Some("-Pprod")), ["-DskipTests", "package", "-Pprod"]);
-        assert_eq!(Tool::Maven.arguments(Some("verify"), None), ["verify"]);
+        let none = Path::new("/missing");
+        let usual = ["-Dmaven.test.skip=true", "package", "-Pprod"];
+        assert_eq!(Tool::Maven.arguments(none, None, Some("-Pprod")), usual);
+        assert_eq!(Tool::Maven.arguments(none, Some("verify"), None), ["verify"]);
+    }
+
+    #[test]
+    fn tests_are_compiled_where_modules_share_them() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::create_dir(dir.path().join("web")).unwrap();
+        fs_err::write(dir.path().join("pom.xml"), "<modules><module>web</module></modules>").unwrap();
+        fs_err::write(dir.path().join("web/pom.xml"), "<type>test-jar</type>").unwrap();
+        assert_eq!(Tool::Maven.arguments(dir.path(), None, None), ["-DskipTests", "package"]);
+    }
+
+    #[test]
+    fn sources_are_counted_in_all_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(dir.path().join("a/b")).unwrap();
+        for file in ["A.java", "a/B.kt", "a/b/C.java", "a/notes.txt"] {
+            fs_err::write(dir.path().join(file), "").unwrap();
+        }
+        assert_eq!(sources(dir.path(), 0), 3);
     }
 
     #[test]

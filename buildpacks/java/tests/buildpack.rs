@@ -58,7 +58,7 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
     let Some(trial) = trial(dir.path(), "maven") else { return };
     let plan: toml::Table = trial.detect().unwrap().plan.parse().unwrap();
     let intent = &plan["requires"][0]["metadata"];
-    assert_eq!(intent["commands"][0].as_str(), Some("mvn -DskipTests package"));
+    assert_eq!(intent["commands"][0].as_str(), Some("mvn -Dmaven.test.skip=true package"));
     assert_eq!(intent["versions"][0]["version"].as_str(), Some("11"));
     assert_eq!(intent["processes"]["web"].as_str(), Some("java -jar target/*.jar"));
     build(&trial);
