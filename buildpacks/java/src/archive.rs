@@ -25,7 +25,16 @@ pub struct Runnable {
 /// Reads an archive; `None` for one that cannot be started, or that is none.
 pub fn runnable(file: &Path) -> Option<Runnable> {
     let mut zip = open(file).ok()?;
-    let manifest = manifest(&mut zip)?;
+    of_manifest(file, &manifest(&mut zip)?)
+}
+
+/// Reads a folder in which an archive was unpacked; `None` where it could not be started.
+pub(crate) fn unpacked(dir: &Path) -> Option<Runnable> {
+    let text = fs_err::read_to_string(dir.join("META-INF/MANIFEST.MF")).ok()?;
+    of_manifest(dir, &attributes(&text))
+}
+
+fn of_manifest(file: &Path, manifest: &BTreeMap<String, String>) -> Option<Runnable> {
     let main_class = manifest.get("Main-Class")?.clone();
     Some(Runnable {
         is_spring_boot: manifest.contains_key("Spring-Boot-Version")
@@ -78,6 +87,29 @@ pub(crate) fn explode(file: &Path, dir: &Path) -> Result<(), Failure> {
         std::io::copy(&mut entry, &mut fs_err::File::create(&to)?).map_err(|e| wrong(&e))?;
     }
     Ok(())
+}
+
+/// Asks for each class of an archive whether it has either of two properties, and joins the answers.
+pub(crate) fn classes(file: &Path, ask: impl Fn(&[u8]) -> (bool, bool)) -> (bool, bool) {
+    let mut found = (false, false);
+    let Ok(mut zip) = open(file) else { return found };
+    for name in names(&zip).into_iter().filter(|n| has_ending(Path::new(n), &["class"])) {
+        let mut bytes = Vec::new();
+        let read = zip.by_name(&name).is_ok_and(|e| e.take(16 << 20).read_to_end(&mut bytes).is_ok());
+        if read {
+            let (one, other) = ask(&bytes);
+            found = (found.0 || one, found.1 || other);
+        }
+        if found.0 && found.1 {
+            break;
+        }
+    }
+    found
+}
+
+/// Whether an archive is that of a web app.
+pub(crate) fn is_web(file: &Path) -> bool {
+    open(file).is_ok_and(|zip| names(&zip).iter().any(|n| n.starts_with("WEB-INF/")))
 }
 
 /// Copies an archive without what is different each time that it is made: times, the order of files, and the date in

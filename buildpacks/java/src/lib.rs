@@ -4,10 +4,14 @@
 //! joins them is here.
 
 pub mod archive;
+mod boot;
 mod causes;
 pub mod jdk;
 mod jre;
+mod offline;
+mod procfile;
 pub mod product;
+mod server;
 mod source;
 pub mod tool;
 mod truststore;
@@ -23,8 +27,9 @@ use cnb_buildpack::{
 };
 use cnb_spec::env::Env;
 
+use archive::Runnable;
 use jdk::Jdk;
-use product::Layout;
+use product::{Layout, Product};
 use tool::Tool;
 
 /// The buildpack.
@@ -82,9 +87,9 @@ impl Buildpack for Java {
     fn build(&self, cx: &BuildContext) -> Result<(), Failure> {
         let jdk = choose(cx)?;
         jre::install(cx, &jdk)?;
-        let has_web = procfile_has_web(&cx.app_dir);
+        let web = procfile::web(&cx.app_dir);
         let tool = Tool::of(&cx.app_dir);
-        let layout = made(cx, tool, &jdk, has_web)?;
+        let layout = made(cx, tool, &jdk, web.as_deref())?;
         source::remove(&cx.app_dir)?;
         if let Some(archive) = &layout.unpacked {
             tree::remove(&cx.app_dir.join(archive))?;
@@ -97,28 +102,36 @@ impl Buildpack for Java {
             let entry = entry?;
             tree::copy(&entry.path(), &cx.app_dir.join(entry.file_name()))?;
         }
-        if has_web {
+        if web.is_some() {
             return cx.write_sliced_launch(Vec::new(), layout.slices);
         }
-        cx.log.step(format!("web: java {}", layout.arguments));
-        let line = format!("{PORTS} exec java $JAVA_OPTS {}", layout.arguments);
+        let arguments = if layout.server.is_empty() {
+            layout.arguments
+        } else {
+            server::install(cx, &jdk, &layout.server)?;
+            server::arguments(cx)
+        };
+        cx.log.step(format!("web: java {arguments}"));
+        let line = format!("{PORTS} exec java $JAVA_OPTS {arguments}");
         cx.write_sliced_launch(vec![Process::shell("web", &line).default()], layout.slices)
     }
 }
 
 /// Builds the app into a layer that is not part of the image itself, unless nothing changed since the last build.
-fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, whole: bool) -> Result<Layout, Failure> {
+fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> Result<Layout, Failure> {
     let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
     let mut key = tree::Key::default()
-        .with("format", "3")
+        .with("format", "4")
         .with("java", &jdk.version)
-        .with("whole", if whole { "yes" } else { "no" })
+        .with("whole", if web.is_some() { "yes" } else { "no" })
         .with_snapshot("files", &files);
     let variables = tool.map(Tool::variables).unwrap_or_default();
     for name in variables.iter().filter(|n| !n.is_empty()).chain(&[MODULE, "MAVEN_OPTS", "GRADLE_OPTS"]) {
         key = key.with(name, cx.var(name).unwrap_or_default());
     }
     let key = key.finish();
+    let args = tool.map(|tool| tool.arguments_of(cx)).unwrap_or_default();
+    let packages = offline::key(cx, &files, &args)?;
     let module = cx.var(MODULE).or_else(|| tool.and_then(|t| cx.var(t.variables()[2])));
     let restored = cx.restored_metadata(LAYER);
     let known = restored.get("key").and_then(toml::Value::as_str) == Some(&key);
@@ -129,19 +142,24 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, whole: bool) -> Result
         return Ok(layout);
     }
     if let Some(tool) = tool {
-        tool.build(cx, jdk)?;
+        let same = restored.get("packages").and_then(toml::Value::as_str) == Some(&packages);
+        tool.build(cx, jdk, same && offline::is_settled(&tool::repository(cx)))?;
     }
-    let product = product::find(&cx.app_dir, tool, module)?;
+    let named = web.map(|command| procfile::named(&cx.app_dir, command)).unwrap_or_default();
+    let product =
+        if named.is_empty() { product::find(&cx.app_dir, tool, module)? } else { Product::Named(named) };
     let scratch = cx.layers_dir.join(".product");
     tree::remove(&scratch)?;
     fs_err::create_dir_all(&scratch)?;
-    let layout = product.lay_out(&cx.app_dir, &scratch, whole)?;
-    let sbom = product.sbom()?;
+    let layout = product.lay_out(&cx.app_dir, &scratch, web.is_some())?;
+    let sbom = product.sbom(&cx.app_dir)?;
     let slices: Vec<String> = layout.slices.iter().map(|s| s.join("\n")).collect();
     let metadata = metadata(&[
         ("key", &key),
+        ("packages", &packages),
         ("arguments", &layout.arguments),
         ("slices", &slices.join("\n\n")),
+        ("server", &layout.server),
         ("unpacked", layout.unpacked.as_deref().unwrap_or_default()),
     ]);
     cx.cached_layer(LAYER, LayerTypes::CACHE, &metadata, |layer| {
@@ -157,6 +175,7 @@ fn read_layout(restored: &toml::Table) -> Option<Layout> {
     Some(Layout {
         arguments: text("arguments")?.to_owned(),
         slices: slices.map(|s| s.lines().map(str::to_owned).collect()).collect(),
+        server: text("server")?.to_owned(),
         unpacked: text("unpacked").filter(|u| !u.is_empty()).map(str::to_owned),
     })
 }
@@ -165,17 +184,16 @@ fn asked(env: &Env) -> [(&'static str, Option<&str>); 2] {
     VERSIONS.map(|name| (name, var(env, name)))
 }
 
-/// The name of an archive in the app's folder that can be started.
+/// What is in the app's folder that can be started.
 fn prebuilt(app: &Path) -> Option<String> {
     match product::find(app, None, None).ok()? {
-        product::Product::Archive(archive) => Some(archive.file.file_name()?.to_string_lossy().into_owned()),
-        product::Product::Quarkus(_) => Some("quarkus-app".to_owned()),
+        Product::Archive(Runnable { file, .. }) | Product::War(file) => {
+            Some(file.file_name()?.to_string_lossy().into_owned())
+        }
+        Product::Quarkus(_) => Some("quarkus-app".to_owned()),
+        Product::Folder(_) => Some("META-INF/MANIFEST.MF".to_owned()),
+        Product::Named(_) => None,
     }
-}
-
-fn procfile_has_web(app: &Path) -> bool {
-    let text = fs_err::read_to_string(app.join("Procfile")).unwrap_or_default();
-    text.lines().any(|l| l.trim_start().starts_with("web:"))
 }
 
 /// Chooses the development kit.

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use cnb_buildpack::sbom::Sbom;
+use cnb_buildpack::tree::Node;
 use cnb_buildpack::{Failure, tree};
 
 use crate::archive::{self, Runnable};
 use crate::tool::Tool;
+use crate::{boot, server};
 
 /// Something that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +17,16 @@ pub enum Product {
     Quarkus(PathBuf),
     /// An archive with a main class.
     Archive(Runnable),
+    /// The archive of a web app that needs a server.
+    War(PathBuf),
+    /// The app's own folder, in which such an archive was unpacked before.
+    Folder(Runnable),
+    /// Files and folders that a `Procfile` starts, by their paths within the app.
+    Named(Vec<PathBuf>),
 }
 
 /// A product in its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     /// The arguments of `java`.
     pub arguments: String,
@@ -26,6 +34,8 @@ pub struct Layout {
     pub slices: Vec<Vec<String>>,
     /// The archive of the app that was unpacked, which is not needed beside its contents.
     pub unpacked: Option<String>,
+    /// The version of the server that it needs, empty without one.
+    pub server: String,
 }
 
 /// Archives that builds leave beside the one that is started.
@@ -39,7 +49,7 @@ pub fn find(app: &Path, tool: Option<Tool>, module: Option<&str>) -> Result<Prod
     let root = module.map_or_else(|| app.to_owned(), |m| app.join(m));
     let mut folders = Vec::new();
     match tool {
-        None => folders.push(root),
+        None => folders.push(root.clone()),
         Some(tool) => outputs(&root, tool, DEPTH, &mut folders)?,
     }
     for folder in &folders {
@@ -58,18 +68,23 @@ pub fn find(app: &Path, tool: Option<Tool>, module: Option<&str>) -> Result<Prod
     }
     // Of several the one of Spring Boot, else the one with most in it: the others are usually parts of it.
     found.sort_by_key(|r| (r.is_spring_boot, r.size));
-    found.pop().map(Product::Archive).ok_or_else(|| none(app, tool, &other))
+    let war = other.iter().find(|file| archive::has_ending(file, &["war"]) && archive::is_web(file));
+    match (found.pop(), war) {
+        (Some(archive), None) => Ok(Product::Archive(archive)),
+        (Some(archive), Some(_)) if archive.is_spring_boot => Ok(Product::Archive(archive)),
+        // What else can be started beside a web app is a tool of it.
+        (_, Some(war)) => Ok(Product::War(war.clone())),
+        (None, None) => match archive::unpacked(&root).filter(|_| tool.is_none()) {
+            Some(folder) => Ok(Product::Folder(folder)),
+            None => Err(none(app, tool, &other)),
+        },
+    }
 }
 
 fn none(app: &Path, tool: Option<Tool>, other: &[PathBuf]) -> Failure {
     let failure = Failure::new("there is nothing that can be started");
     let names: Vec<String> =
         other.iter().map(|p| format!("`{}`", p.strip_prefix(app).unwrap_or(p).display())).collect();
-    if names.iter().any(|n| n.ends_with(".war`")) {
-        return failure
-            .because(format!("{} needs a server of its own", names.join(", ")))
-            .next("make the war executable (Spring Boot does), or package the app with an embedded server");
-    }
     let failure = if names.is_empty() {
         failure.because(match tool {
             Some(tool) => format!("the build left no archive in `{}`", tool.output()),
@@ -136,23 +151,45 @@ impl Product {
                         vec!["quarkus-app/lib/**".to_owned()],
                         vec!["quarkus-app/quarkus/**".to_owned()],
                     ],
-                    unpacked: None,
+                    ..Layout::default()
                 })
             }
             Self::Archive(archive) if archive.is_spring_boot && !whole => {
                 archive::explode(&archive.file, to)?;
                 Ok(Layout {
                     arguments: format!("-cp {} {}", app.display(), archive.main_class),
-                    slices: vec![
-                        vec![
-                            "BOOT-INF/lib/**".to_owned(),
-                            "WEB-INF/lib/**".to_owned(),
-                            "WEB-INF/lib-provided/**".to_owned(),
-                        ],
-                        vec!["org/springframework/boot/loader/**".to_owned()],
-                    ],
-                    unpacked: archive.file.strip_prefix(app).ok().map(|p| p.to_string_lossy().into_owned()),
+                    slices: boot::slices(to),
+                    unpacked: within(app, &archive.file),
+                    ..Layout::default()
                 })
+            }
+            Self::Folder(archive) => Ok(Layout {
+                arguments: format!("-cp {} {}", app.display(), archive.main_class),
+                slices: boot::slices(app),
+                ..Layout::default()
+            }),
+            Self::War(file) => {
+                let folder = to.join(server::FOLDER);
+                archive::explode(file, &folder)?;
+                Ok(Layout {
+                    server: server::version(&folder)?.to_owned(),
+                    slices: vec![vec![format!("{}/WEB-INF/lib/**", server::FOLDER)]],
+                    unpacked: within(app, file),
+                    ..Layout::default()
+                })
+            }
+            Self::Named(paths) => {
+                for path in paths {
+                    let target = to.join(path);
+                    fs_err::create_dir_all(target.parent().unwrap_or(to))?;
+                    tree::copy(&app.join(path), &target)?;
+                    for file in archives_below(&target)? {
+                        tree::remove(&file)?;
+                        let inside = file.strip_prefix(to).unwrap_or(&file);
+                        archive::settle(&app.join(inside), &file)?;
+                    }
+                }
+                Ok(Layout::default())
             }
             Self::Archive(archive) => {
                 let inside = archive.file.strip_prefix(app).unwrap_or(&archive.file);
@@ -174,13 +211,13 @@ impl Product {
                     }
                 }
                 let slices = if libraries.is_empty() { Vec::new() } else { vec![libraries] };
-                Ok(Layout { arguments: format!("-jar {}", inside.display()), slices, unpacked: None })
+                Ok(Layout { arguments: format!("-jar {}", inside.display()), slices, ..Layout::default() })
             }
         }
     }
 
     /// Lists what is in it.
-    pub(crate) fn sbom(&self) -> Result<Sbom, Failure> {
+    pub(crate) fn sbom(&self, app: &Path) -> Result<Sbom, Failure> {
         let files = match self {
             Self::Archive(archive) => {
                 let folder = archive.file.parent().unwrap_or(Path::new("/"));
@@ -188,7 +225,13 @@ impl Product {
                     archive.class_path.iter().map(|name| folder.join(name)).filter(|p| p.is_file());
                 std::iter::once(archive.file.clone()).chain(libraries).collect()
             }
-            Self::Quarkus(folder) => jars_below(&folder.join("lib"))?,
+            Self::Quarkus(folder) => archives_below(&folder.join("lib"))?,
+            Self::War(file) => vec![file.clone()],
+            Self::Folder(_) => archives_below(app)?,
+            Self::Named(paths) => {
+                let below = paths.iter().map(|path| archives_below(&app.join(path)));
+                below.collect::<Result<Vec<_>, _>>()?.concat()
+            }
         };
         let of_file = |file: &PathBuf| {
             let found = archive::components(file);
@@ -202,7 +245,17 @@ impl Product {
     }
 }
 
-fn jars_below(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let files = tree::snapshot(dir, &|_| false)?;
-    Ok(files.into_keys().filter(|p| p.extension().is_some_and(|e| e == "jar")).map(|p| dir.join(p)).collect())
+fn within(app: &Path, file: &Path) -> Option<String> {
+    file.strip_prefix(app).ok().map(|path| path.to_string_lossy().into_owned())
+}
+
+/// Lists the archives in a folder and below it, or the file itself.
+fn archives_below(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let is_archive = |path: &Path| archive::has_ending(path, &["jar", "war"]);
+    if path.is_file() {
+        return Ok(Some(path.to_owned()).filter(|p| is_archive(p)).into_iter().collect());
+    }
+    let files = tree::snapshot(path, &|_| false)?;
+    let files = files.into_iter().filter(|(name, node)| is_archive(name) && matches!(node, Node::File(..)));
+    Ok(files.map(|(name, _)| path.join(name)).collect())
 }

@@ -84,54 +84,68 @@ impl Tool {
         }
     }
 
-    /// Builds the app.
-    pub(crate) fn build(self, cx: &BuildContext, jdk: &Jdk) -> Result<(), Failure> {
+    /// What it is run with for this build.
+    pub(crate) fn arguments_of(self, cx: &BuildContext) -> Vec<String> {
         let [asked, more, _] = self.variables().map(|name| cx.var(name));
-        self.run(cx, jdk, &self.arguments(&cx.app_dir, asked, more))
+        self.arguments(&cx.app_dir, asked, more)
     }
 
-    /// Runs it in the app's folder: its wrapper, or the tool of this machine where what that wraps cannot be fetched.
+    /// Builds the app; `offline` where all packages are thought to be there, which is tried first.
+    pub(crate) fn build(self, cx: &BuildContext, jdk: &Jdk, offline: bool) -> Result<(), Failure> {
+        let args = self.arguments_of(cx);
+        if offline && self == Self::Maven {
+            let (output, command) = self.attempt(cx, jdk, &[&["-o".to_owned()], &*args].concat())?;
+            if output.success {
+                return Ok(());
+            }
+            if !["offline mode", "system is offline"].iter().any(|sign| output.says(sign)) {
+                return Err(command.failure(&output, causes::ALL));
+            }
+            cx.log.step("a package is not there yet, so the repositories are asked");
+        }
+        self.run(cx, jdk, &args)
+    }
+
+    /// Runs it in the app's folder.
     pub(crate) fn run(self, cx: &BuildContext, jdk: &Jdk, args: &[String]) -> Result<(), Failure> {
+        let (output, command) = self.attempt(cx, jdk, args)?;
+        if output.success { Ok(()) } else { Err(command.failure(&output, causes::ALL)) }
+    }
+
+    /// Runs the app's wrapper, or the tool of this machine where what that wraps cannot be fetched.
+    fn attempt(self, cx: &BuildContext, jdk: &Jdk, args: &[String]) -> Result<(Output, Command), Failure> {
         let env = environment(cx, jdk)?;
-        let own = find_program(&env, self.name());
-        let run = |program: Vec<OsString>, name: &str| {
+        let name = self.name();
+        let own = find_program(&env, name);
+        let run = |program: Vec<OsString>, shown: &str| {
             let mut all = program.into_iter();
             let command = Command::new(all.next().unwrap_or_default(), &cx.app_dir, &env)
                 .args(all)
                 .args(self.always(cx)?)
                 .args(args)
-                .title(format!("{name} {}", args.join(" ")));
+                .title(format!("{shown} {}", args.join(" ")));
             command.stream(&cx.log).map(|output| (output, command))
         };
         if let Some(wrapper) = self.wrapper(&cx.app_dir) {
-            let name = wrapper.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let (output, command) = run(vec!["sh".into(), wrapper.into()], &format!("./{name}"))?;
-            if output.success {
-                return Ok(());
-            }
-            if !cannot_start(&output) {
-                return Err(command.failure(&output, causes::ALL));
+            let script = wrapper.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let ran = run(vec!["sh".into(), wrapper.into()], &format!("./{script}"))?;
+            if ran.0.success || !cannot_start(&ran.0) {
+                return Ok(ran);
             }
             if own.is_none() {
-                return Err(Failure::new(format!("`{name}` cannot fetch what it wraps"))
-                    .because(format!("and there is no {} on this machine", self.name()))
-                    .next(format!(
-                        "make the address in `{}` reachable, or install {}",
-                        self.wrapper_files().1,
-                        self.name()
-                    )));
+                let settings = self.wrapper_files().1;
+                return Err(Failure::new(format!("`{script}` cannot fetch what it wraps"))
+                    .because(format!("and there is no {name} on this machine"))
+                    .next(format!("make the address in `{settings}` reachable, or install {name}")));
             }
-            cx.log.warning(format!(
-                "`{name}` cannot fetch what it wraps, so this machine's {} is used",
-                self.name()
-            ));
+            cx.log
+                .warning(format!("`{script}` cannot fetch what it wraps, so this machine's {name} is used"));
         }
         let own = own.ok_or_else(|| {
-            Failure::new(format!("there is no {} on this machine, and the app has no wrapper", self.name()))
-                .next(format!("install {0}, or add a wrapper to the app (`{0} wrapper`)", self.name()))
+            Failure::new(format!("there is no {name} on this machine, and the app has no wrapper"))
+                .next(format!("install {name}, or add a wrapper to the app (`{name} wrapper`)"))
         })?;
-        let (output, command) = run(vec![own.into()], self.name())?;
-        if output.success { Ok(()) } else { Err(command.failure(&output, causes::ALL)) }
+        run(vec![own.into()], name)
     }
 
     fn wrapper_files(self) -> (&'static str, &'static str) {
