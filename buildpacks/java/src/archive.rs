@@ -107,6 +107,11 @@ pub(crate) fn classes(file: &Path, ask: impl Fn(&[u8]) -> (bool, bool)) -> (bool
     found
 }
 
+/// Counts the entries of an archive of a kind.
+pub(crate) fn count(file: &Path, is_wanted: impl Fn(&Path) -> bool) -> usize {
+    open(file).map_or(0, |zip| names(&zip).iter().filter(|name| is_wanted(Path::new(name))).count())
+}
+
 /// Whether an archive is that of a web app.
 pub(crate) fn is_web(file: &Path) -> bool {
     open(file).is_ok_and(|zip| names(&zip).iter().any(|n| n.starts_with("WEB-INF/")))

@@ -6,9 +6,16 @@
 pub mod archive;
 mod boot;
 mod causes;
+mod class_file;
+mod class_path;
+mod dropwizard;
+mod install;
 pub mod jdk;
 mod jre;
+mod licences;
+mod main_class;
 mod offline;
+mod plain;
 mod procfile;
 pub mod product;
 mod server;
@@ -53,11 +60,14 @@ impl Buildpack for Java {
             Some(Tool::Gradle) => "a Gradle build".to_owned(),
             None => match prebuilt(&cx.app_dir) {
                 Some(name) => format!("`{name}`, which can be started"),
-                None => {
-                    return Ok(Detection::would_need(
-                        "a `pom.xml`, a `build.gradle`, or an executable jar in the app's folder",
-                    ));
-                }
+                None => match plain::root(&cx.app_dir) {
+                    Some(root) => format!("source with a `main` in `{root}`"),
+                    None => {
+                        return Ok(Detection::would_need(
+                            "a `pom.xml`, a `build.gradle`, an executable jar, or source with a `main`",
+                        ));
+                    }
+                },
             },
         };
         // Which archive that is, the build decides.
@@ -89,8 +99,15 @@ impl Buildpack for Java {
         jre::install(cx, &jdk)?;
         let web = procfile::web(&cx.app_dir);
         let tool = Tool::of(&cx.app_dir);
+        let plain = plain::root(&cx.app_dir).filter(|_| tool.is_none());
         let layout = made(cx, tool, &jdk, web.as_deref())?;
+        if !layout.server.is_empty() {
+            server::install(cx, &jdk, &layout.server)?;
+        }
         source::remove(&cx.app_dir)?;
+        if let Some(root) = plain.filter(|_| layout.arguments.starts_with("-cp classes")) {
+            plain::remove(&cx.app_dir, root)?;
+        }
         if let Some(archive) = &layout.unpacked {
             tree::remove(&cx.app_dir.join(archive))?;
         }
@@ -105,28 +122,44 @@ impl Buildpack for Java {
         if web.is_some() {
             return cx.write_sliced_launch(Vec::new(), layout.slices);
         }
-        let arguments = if layout.server.is_empty() {
-            layout.arguments
+        let arguments = if layout.server.is_empty() { layout.arguments } else { server::arguments(cx) };
+        let line = if layout.program.is_empty() {
+            format!("java $JAVA_OPTS {arguments}")
         } else {
-            server::install(cx, &jdk, &layout.server)?;
-            server::arguments(cx)
+            format!("{} {arguments}", layout.program)
         };
-        cx.log.step(format!("web: java {arguments}"));
-        let line = format!("{PORTS} exec java $JAVA_OPTS {arguments}");
+        cx.log.step(format!("web: {}", shown(&line)));
+        let line = format!("{PORTS} exec {}", line.trim());
         cx.write_sliced_launch(vec![Process::shell("web", &line).default()], layout.slices)
     }
+}
+
+/// A command line as the user reads it: of a long class path its first part alone.
+fn shown(line: &str) -> String {
+    let words = line.split_whitespace().filter(|word| *word != "$JAVA_OPTS").map(|word| {
+        match word.split_once(':').filter(|(first, rest)| !first.contains('=') && rest.contains(':')) {
+            Some((first, rest)) => format!("{first}:… ({} more)", rest.split(':').count()),
+            None => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Builds the app into a layer that is not part of the image itself, unless nothing changed since the last build.
 fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> Result<Layout, Failure> {
     let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
     let mut key = tree::Key::default()
-        .with("format", "4")
+        .with("format", "5")
         .with("java", &jdk.version)
         .with("whole", if web.is_some() { "yes" } else { "no" })
         .with_snapshot("files", &files);
     let variables = tool.map(Tool::variables).unwrap_or_default();
-    for name in variables.iter().filter(|n| !n.is_empty()).chain(&[MODULE, "MAVEN_OPTS", "GRADLE_OPTS"]) {
+    for name in variables.iter().filter(|n| !n.is_empty()).chain(&[
+        MODULE,
+        main_class::VARIABLE,
+        "MAVEN_OPTS",
+        "GRADLE_OPTS",
+    ]) {
         key = key.with(name, cx.var(name).unwrap_or_default());
     }
     let key = key.finish();
@@ -145,28 +178,70 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
         let same = restored.get("packages").and_then(toml::Value::as_str) == Some(&packages);
         tool.build(cx, jdk, same && offline::is_settled(&tool::repository(cx)))?;
     }
-    let named = web.map(|command| procfile::named(&cx.app_dir, command)).unwrap_or_default();
-    let product =
-        if named.is_empty() { product::find(&cx.app_dir, tool, module)? } else { Product::Named(named) };
+    let product = find(cx, tool, jdk, web, &Found { module, packages: &packages, all: &key })?;
     let scratch = cx.layers_dir.join(".product");
     tree::remove(&scratch)?;
     fs_err::create_dir_all(&scratch)?;
-    let layout = product.lay_out(&cx.app_dir, &scratch, web.is_some())?;
-    let sbom = product.sbom(&cx.app_dir)?;
+    let mut layout = product.lay_out(&cx.app_dir, &scratch, web.is_some())?;
+    if let Some((before, after)) = dropwizard::arguments(&cx.app_dir).filter(|_| layout.program.is_empty()) {
+        layout.arguments = format!("{before}{}{after}", layout.arguments);
+    }
+    let sbom = licences::complete(product.components(&cx.app_dir)?, &tool::repository(cx));
     let slices: Vec<String> = layout.slices.iter().map(|s| s.join("\n")).collect();
     let metadata = metadata(&[
         ("key", &key),
         ("packages", &packages),
         ("arguments", &layout.arguments),
         ("slices", &slices.join("\n\n")),
+        ("program", &layout.program),
         ("server", &layout.server),
         ("unpacked", layout.unpacked.as_deref().unwrap_or_default()),
     ]);
     cx.cached_layer(LAYER, LayerTypes::CACHE, &metadata, |layer| {
         tree::move_to(&scratch, &layer.path.join("files"))?;
-        Ok(Some(sbom))
+        Ok(Some(sbom.into_iter().collect()))
     })?;
     Ok(layout)
+}
+
+/// What decides which product is looked for.
+struct Found<'a> {
+    module: Option<&'a str>,
+    /// A key over what names packages.
+    packages: &'a str,
+    /// A key over everything.
+    all: &'a str,
+}
+
+/// Finds what the build made.
+fn find(
+    cx: &BuildContext,
+    tool: Option<Tool>,
+    jdk: &Jdk,
+    web: Option<&str>,
+    known: &Found<'_>,
+) -> Result<Product, Failure> {
+    let app = &cx.app_dir;
+    let named = web.map(|command| procfile::named(app, command)).unwrap_or_default();
+    if !named.is_empty() {
+        return Ok(Product::Named(named));
+    }
+    let root = known.module.map_or_else(|| app.clone(), |module| app.join(module));
+    let found = product::find(app, tool, known.module);
+    let is_whole = match (&found, tool) {
+        (Ok(Product::Archive(archive)), Some(Tool::Maven)) => !class_path::is_thin(archive, &root),
+        (found, tool) => found.is_ok() || tool != Some(Tool::Maven),
+    };
+    if is_whole {
+        if let (Err(_), None, Some(source)) = (&found, tool, plain::root(app)) {
+            return plain::build(cx, jdk, source);
+        }
+        return found;
+    }
+    // Modules of the app itself are packages of each other, and change with the source.
+    let has_modules = fs_err::read_to_string(app.join("pom.xml")).is_ok_and(|pom| pom.contains("<module>"));
+    let packages = if has_modules { known.all } else { known.packages };
+    class_path::find(cx, jdk, &root, packages)?.map_or(found, Ok)
 }
 
 fn read_layout(restored: &toml::Table) -> Option<Layout> {
@@ -175,6 +250,7 @@ fn read_layout(restored: &toml::Table) -> Option<Layout> {
     Some(Layout {
         arguments: text("arguments")?.to_owned(),
         slices: slices.map(|s| s.lines().map(str::to_owned).collect()).collect(),
+        program: text("program")?.to_owned(),
         server: text("server")?.to_owned(),
         unpacked: text("unpacked").filter(|u| !u.is_empty()).map(str::to_owned),
     })
@@ -192,7 +268,7 @@ fn prebuilt(app: &Path) -> Option<String> {
         }
         Product::Quarkus(_) => Some("quarkus-app".to_owned()),
         Product::Folder(_) => Some("META-INF/MANIFEST.MF".to_owned()),
-        Product::Named(_) => None,
+        Product::Named(_) | Product::Classes { .. } | Product::Installed(_) => None,
     }
 }
 
@@ -223,4 +299,15 @@ fn choose(cx: &BuildContext) -> Result<Jdk, Failure> {
     Err(Failure::new("there is no Java development kit on this machine that is new enough")
         .because(format!("available: {}{asks}", if there.is_empty() { "none".to_owned() } else { there.join(", ") }))
         .next("install one (such as openjdk-21-jdk-headless), or ask for one of these with `--env CNB_JAVA_VERSION=…`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_long_class_path_is_shown_by_its_length() {
+        assert_eq!(shown("java $JAVA_OPTS -cp classes:a.jar:b.jar Main"), "java -cp classes:… (2 more) Main");
+        assert_eq!(shown("java -Da=b:c:d -jar x.jar "), "java -Da=b:c:d -jar x.jar");
+    }
 }

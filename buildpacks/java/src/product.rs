@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use cnb_buildpack::sbom::Sbom;
+use cnb_buildpack::sbom::Component;
 use cnb_buildpack::tree::Node;
 use cnb_buildpack::{Failure, tree};
 
 use crate::archive::{self, Runnable};
 use crate::tool::Tool;
-use crate::{boot, server};
+use crate::{boot, install, server};
 
 /// Something that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub enum Product {
     War(PathBuf),
     /// The app's own folder, in which such an archive was unpacked before.
     Folder(Runnable),
+    /// Compiled classes with the archives that they need.
+    Classes {
+        /// The folder of the classes.
+        folder: PathBuf,
+        /// The class that is started.
+        main_class: String,
+        /// Archives: in the app's folder or a layer.
+        libraries: Vec<PathBuf>,
+    },
+    /// What Gradle's `installDist` left, by its start script.
+    Installed(PathBuf),
     /// Files and folders that a `Procfile` starts, by their paths within the app.
     Named(Vec<PathBuf>),
 }
@@ -30,6 +41,8 @@ pub enum Product {
 pub struct Layout {
     /// The arguments of `java`.
     pub arguments: String,
+    /// The program that is started in place of `java`, empty for `java`.
+    pub program: String,
     /// Paths by rate of change, the slowest first; what is in none of them changes most.
     pub slices: Vec<Vec<String>>,
     /// The archive of the app that was unpacked, which is not needed beside its contents.
@@ -56,6 +69,9 @@ pub fn find(app: &Path, tool: Option<Tool>, module: Option<&str>) -> Result<Prod
         let parent = if folder.ends_with("libs") { folder.parent().unwrap_or(folder) } else { folder };
         if parent.join("quarkus-app/quarkus-run.jar").is_file() {
             return Ok(Product::Quarkus(parent.join("quarkus-app")));
+        }
+        if let Some(script) = install::script(parent) {
+            return Ok(Product::Installed(script));
         }
     }
     let mut found = Vec::new();
@@ -178,6 +194,20 @@ impl Product {
                     ..Layout::default()
                 })
             }
+            Self::Classes { folder, main_class, libraries } => {
+                tree::copy(folder, &to.join("classes"))?;
+                let inside = |path: &PathBuf| path.strip_prefix(app).unwrap_or(path).display().to_string();
+                let path: Vec<String> =
+                    std::iter::once("classes".to_owned()).chain(libraries.iter().map(inside)).collect();
+                Ok(Layout { arguments: format!("-cp {} {main_class}", path.join(":")), ..Layout::default() })
+            }
+            Self::Installed(script) => {
+                let folder = script.parent().and_then(Path::parent).unwrap_or(app);
+                let inside = folder.strip_prefix(app).unwrap_or(folder);
+                let layout = Self::Named(vec![inside.to_owned()]).lay_out(app, to, whole)?;
+                let program = script.strip_prefix(app).unwrap_or(script).display().to_string();
+                Ok(Layout { program, ..layout })
+            }
             Self::Named(paths) => {
                 for path in paths {
                     let target = to.join(path);
@@ -217,7 +247,7 @@ impl Product {
     }
 
     /// Lists what is in it.
-    pub(crate) fn sbom(&self, app: &Path) -> Result<Sbom, Failure> {
+    pub(crate) fn components(&self, app: &Path) -> Result<Vec<Component>, Failure> {
         let files = match self {
             Self::Archive(archive) => {
                 let folder = archive.file.parent().unwrap_or(Path::new("/"));
@@ -228,6 +258,8 @@ impl Product {
             Self::Quarkus(folder) => archives_below(&folder.join("lib"))?,
             Self::War(file) => vec![file.clone()],
             Self::Folder(_) => archives_below(app)?,
+            Self::Classes { libraries, .. } => libraries.clone(),
+            Self::Installed(script) => archives_below(script.parent().and_then(Path::parent).unwrap_or(app))?,
             Self::Named(paths) => {
                 let below = paths.iter().map(|path| archives_below(&app.join(path)));
                 below.collect::<Result<Vec<_>, _>>()?.concat()

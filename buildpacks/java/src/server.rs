@@ -25,31 +25,31 @@ pub(crate) const FOLDER: &str = "webapp";
 
 /// Chooses the version of Tomcat for an unpacked war.
 pub(crate) fn version(dir: &Path) -> Result<&'static str, Failure> {
-    let (mut javax, mut jakarta) = (0, 0);
+    let files = tree::snapshot(dir, &|_| false)?;
     let mut own = (false, false);
-    for path in tree::snapshot(dir, &|_| false)?.into_keys() {
-        let file = dir.join(&path);
-        if archive::has_ending(&path, &["class", "jsp", "jspx", "tag", "xml"]) {
-            let (old, new) = generations(&fs_err::read(&file)?);
-            own = (own.0 || old, own.1 || new);
-        } else if archive::has_ending(&path, &["jar"]) {
-            let (old, new) = archive::classes(&file, generations);
-            javax += usize::from(old);
-            jakarta += usize::from(new);
-        }
+    for path in files.keys().filter(|p| archive::has_ending(p, &["class", "jsp", "jspx", "tag", "xml"])) {
+        let (old, new) = generations(&fs_err::read(dir.join(path))?);
+        own = (own.0 || old, own.1 || new);
     }
-    let is_old = match own {
-        (true, false) => true,
-        (false, true) => false,
-        // Libraries that know both do so for those who use either.
-        _ => javax > jakarta,
-    };
+    if own.0 != own.1 {
+        return Ok(if own.0 { JAVAX } else { JAKARTA });
+    }
+    let (mut javax, mut jakarta) = (0, 0);
+    for path in files.keys().filter(|p| archive::has_ending(p, &["jar"])) {
+        let (old, new) = archive::classes(&dir.join(path), generations);
+        javax += usize::from(old);
+        jakarta += usize::from(new);
+    }
+    // Libraries that know both do so for those who use either.
+    let is_old = javax > jakarta;
     Ok(if is_old { JAVAX } else { JAKARTA })
 }
 
-/// Whether a file speaks of the old or the new servlets.
+/// Whether a file speaks of the old or the new servlets, as a class, in source, or by the schema of `web.xml`.
 fn generations(bytes: &[u8]) -> (bool, bool) {
-    let has = |words: &[&str]| words.iter().any(|w| bytes.windows(w.len()).any(|part| part == w.as_bytes()));
+    // Text around what is no text stays as it is.
+    let text = String::from_utf8_lossy(bytes);
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     (
         has(&["javax/servlet/", "javax.servlet.", "xmlns.jcp.org/xml/ns/javaee", "java.sun.com/xml/ns/j"]),
         has(&["jakarta/servlet/", "jakarta.servlet.", "jakarta.ee/xml/ns/jakartaee"]),

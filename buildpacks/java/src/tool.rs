@@ -9,9 +9,9 @@ use cnb_buildpack::{BuildContext, Failure, tree};
 use cnb_spec::env::Env;
 
 use crate::archive;
-use crate::causes;
 use crate::jdk::Jdk;
 use crate::truststore;
+use crate::{causes, install};
 
 /// The layer of what the tools download.
 const CACHE: &str = "packages";
@@ -64,6 +64,7 @@ impl Tool {
             // Where modules use each other's tests, these have to be compiled.
             Self::Maven if shares_tests(app) => "-DskipTests package",
             Self::Maven => "-Dmaven.test.skip=true package",
+            Self::Gradle if install::has_plugin(app) => "--no-daemon -x test assemble installDist",
             Self::Gradle => "--no-daemon -x test assemble",
         };
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -195,6 +196,7 @@ fn cannot_start(output: &Output) -> bool {
         "wget: ",
         "curl: (",
         "Exception in thread \"main\" java.io.IOException: Downloading from",
+        "Exception in thread \"main\" java.io.FileNotFoundException: http",
         "Exception in thread \"main\" java.net",
         "Could not find or load main class org.apache.maven.wrapper",
         "cannot read distributionUrl",
@@ -222,13 +224,29 @@ fn poms(dir: &Path, depth: usize) -> Vec<PathBuf> {
     std::iter::once(pom).chain(inner).collect()
 }
 
-/// Options of the Java that Maven itself runs on: a build of a small app ends before better machine code pays.
-///
-/// Settings of the app or the user stand alone, since two choices of a garbage collector are an error.
-fn maven_options(cx: &BuildContext) -> Option<&'static str> {
-    let is_set = cx.app_dir.join(".mvn/jvm.config").is_file()
-        || ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "MAVEN_OPTS"].iter().any(|name| cx.var(name).is_some());
-    (!is_set && sources(&cx.app_dir, 0) < MANY_SOURCES).then_some("-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+/// Options of the Java that Maven itself runs on; those of the user stand alone.
+fn maven_options(cx: &BuildContext, jdk: &Jdk) -> Option<String> {
+    if cx.var("MAVEN_OPTS").is_some() {
+        return None;
+    }
+    let mut options: Vec<String> = Vec::new();
+    // Two choices of a garbage collector are an error.
+    let chosen = cx.app_dir.join(".mvn/jvm.config").is_file()
+        || ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"].iter().any(|name| cx.var(name).is_some());
+    // A build of a small app ends before better machine code pays.
+    if !chosen && sources(&cx.app_dir, 0) < MANY_SOURCES {
+        options.extend(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(str::to_owned));
+    }
+    // Since Java 16 old plugins, and old annotation processors, cannot look into Java's own classes otherwise.
+    if jdk.major >= 16 {
+        let base = ["base/java.lang", "base/java.util", "base/java.text", "desktop/java.awt.font"]
+            .map(|p| format!("java.{p}"));
+        let compiler =
+            ["code", "comp", "file", "main", "model", "parser", "processing", "tree", "util", "jvm"]
+                .map(|p| format!("jdk.compiler/com.sun.tools.javac.{p}"));
+        options.extend(base.iter().chain(&compiler).map(|p| format!("--add-opens={p}=ALL-UNNAMED")));
+    }
+    Some(options.join(" "))
 }
 
 /// Counts the files of source below a folder, `seen` included, and stops where there are many.
@@ -259,7 +277,11 @@ fn environment(cx: &BuildContext, jdk: &Jdk) -> Result<Env, Failure> {
     if let Ok(path) = std::env::join_paths(dirs) {
         env.insert("PATH".into(), path);
     }
-    if let Some(options) = maven_options(cx) {
+    // Source in UTF-8 is read as such also where the build file does not say so.
+    if cx.var("LC_ALL").is_none() && cx.var("LANG").is_none() {
+        env.insert("LC_ALL".into(), "C.UTF-8".into());
+    }
+    if let Some(options) = maven_options(cx, jdk) {
         env.insert("MAVEN_OPTS".into(), options.into());
     }
     let mut options = var(&cx.env, "JAVA_TOOL_OPTIONS").unwrap_or_default().to_owned();

@@ -1,0 +1,80 @@
+//! Apps whose build leaves classes but no archive that can be started: they run from the classes, with the packages
+//! that the build needs at run time in a layer of their own.
+
+use std::path::{Path, PathBuf};
+
+use cnb_buildpack::layer::{LayerTypes, metadata};
+use cnb_buildpack::{BuildContext, Failure, tree};
+
+use crate::archive::{self, Runnable};
+use crate::jdk::Jdk;
+use crate::main_class;
+use crate::product::Product;
+use crate::tool::Tool;
+
+const LAYER: &str = "libraries";
+/// What brings the packages, in a version that knows all Mavens from 3.6.3 on.
+const GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
+
+/// Finds the classes of a Maven build in `root` and the one to start, and gathers the packages that they need;
+/// `packages` is a key over all that decides which these are.
+pub(crate) fn find(
+    cx: &BuildContext,
+    jdk: &Jdk,
+    root: &Path,
+    packages: &str,
+) -> Result<Option<Product>, Failure> {
+    let pom = fs_err::read_to_string(root.join("pom.xml")).unwrap_or_default();
+    let folder = root.join("target/classes");
+    let Some(main_class) = main_class::find(&folder, cx.var(main_class::VARIABLE), &pom)? else {
+        return Ok(None);
+    };
+    if !pom.contains("<dependency>") && !pom.contains("<parent>") {
+        cx.remove_layer(LAYER)?;
+        return Ok(Some(Product::Classes { folder, main_class, libraries: Vec::new() }));
+    }
+    let metadata = metadata(&[("format", "1"), ("packages", packages)]);
+    let layer = cx.cached_layer(LAYER, LayerTypes::LAUNCH_CACHE, &metadata, |layer| {
+        let args = [
+            "-q".to_owned(),
+            "-f".to_owned(),
+            root.join("pom.xml").display().to_string(),
+            GOAL.to_owned(),
+            "-DincludeScope=runtime".to_owned(),
+            format!("-DoutputDirectory={}", layer.path.display()),
+        ];
+        Tool::Maven.run(cx, jdk, &args)?;
+        Ok(None)
+    })?;
+    let libraries = jars(&layer.path)?;
+    Ok(Some(Product::Classes { folder, main_class, libraries }))
+}
+
+/// Whether an archive that names its main class lacks what its build depends on: it holds the build's own classes alone.
+pub(crate) fn is_thin(archive: &Runnable, root: &Path) -> bool {
+    let pom = fs_err::read_to_string(root.join("pom.xml")).unwrap_or_default();
+    let classes = root.join("target/classes");
+    if archive.is_spring_boot
+        || !archive.class_path.is_empty()
+        || !pom.contains("<dependency>")
+        || !classes.is_dir()
+    {
+        return false;
+    }
+    let is_class = |path: &Path| archive::has_ending(path, &["class"]);
+    let own = tree::snapshot(&classes, &|_| false).map(|s| s.into_keys().filter(|p| is_class(p)).count());
+    own.is_ok_and(|own| archive::count(&archive.file, is_class) <= own)
+}
+
+/// Lists the archives in a folder in the order of their names.
+pub(crate) fn jars(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    if dir.is_dir() {
+        for entry in fs_err::read_dir(dir)? {
+            found.push(entry?.path());
+        }
+    }
+    found.retain(|path| archive::has_ending(path, &["jar"]));
+    found.sort();
+    Ok(found)
+}
