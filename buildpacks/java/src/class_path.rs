@@ -50,6 +50,18 @@ pub(crate) fn find(
     Ok(Some(Product::Classes { folder, main_class, libraries }))
 }
 
+/// Uses the packages of the last build again for arguments that name them; `false` where they are gone.
+pub(crate) fn keep(cx: &BuildContext, arguments: &str) -> Result<bool, Failure> {
+    if !arguments.contains(&*cx.layer_path(LAYER).to_string_lossy()) {
+        return Ok(true);
+    }
+    let restored = cx.restored_metadata(LAYER);
+    if !cx.is_reusable(LAYER, LayerTypes::LAUNCH_CACHE, &restored) {
+        return Ok(false);
+    }
+    cx.cached_layer(LAYER, LayerTypes::LAUNCH_CACHE, &restored, |_| Ok(None)).map(|_| true)
+}
+
 /// Whether an archive that names its main class lacks what its build depends on: it holds the build's own classes alone.
 pub(crate) fn is_thin(archive: &Runnable, root: &Path) -> bool {
     let pom = fs_err::read_to_string(root.join("pom.xml")).unwrap_or_default();

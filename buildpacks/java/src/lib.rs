@@ -169,7 +169,13 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
     let restored = cx.restored_metadata(LAYER);
     let known = restored.get("key").and_then(toml::Value::as_str) == Some(&key);
     let kept = known.then(|| read_layout(&restored)).flatten();
-    if let Some(layout) = kept.filter(|_| cx.is_reusable(LAYER, LayerTypes::CACHE, &restored)) {
+    if tool.is_some() {
+        tool::keep(cx)?;
+    }
+    let kept = kept.filter(|_| cx.is_reusable(LAYER, LayerTypes::CACHE, &restored));
+    if let Some(layout) = kept
+        && class_path::keep(cx, &layout.arguments)?
+    {
         cx.log.step("nothing changed: what the last build made is used again");
         cx.cached_layer(LAYER, LayerTypes::CACHE, &restored, |_| Ok(None))?;
         return Ok(layout);

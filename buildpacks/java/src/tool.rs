@@ -180,6 +180,11 @@ impl Tool {
     }
 }
 
+/// Keeps what the tools downloaded for the next build, also where this one does not need it.
+pub(crate) fn keep(cx: &BuildContext) -> Result<(), Failure> {
+    cx.kept_layer(CACHE).map(drop)
+}
+
 /// The folder of the packages that Maven downloaded.
 pub(crate) fn repository(cx: &BuildContext) -> PathBuf {
     cx.layer_path(CACHE).join("repository")

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use cnb_buildpack::tree;
 use cnb_buildpack::trial::{Outcome, Subject, Trial};
@@ -33,21 +35,26 @@ fn build(trial: &Trial) -> Outcome {
     outcome
 }
 
-/// Starts the image's web process with the runtime of the image alone.
-fn start(trial: &Trial) -> String {
+/// The image's web process with the runtime of the image alone.
+fn process(trial: &Trial) -> Command {
     let launch: toml::Table = read(&trial.layers_dir().join("launch.toml")).parse().unwrap();
     let command: Vec<&str> =
         launch["processes"][0]["command"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
     let jre = trial.layers_dir().join("jre");
-    let output = Command::new(command[0])
+    let mut process = Command::new(command[0]);
+    process
         .args(&command[1..])
         .current_dir(trial.app_dir())
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", jre.join("bin").display()))
         .env("JAVA_TOOL_OPTIONS", read(&jre.join("env.launch/JAVA_TOOL_OPTIONS.default")))
-        .env("PORT", "1")
-        .output()
-        .unwrap();
+        .env("PORT", "1");
+    process
+}
+
+/// Runs it to its end.
+fn start(trial: &Trial) -> String {
+    let output = process(trial).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -83,7 +90,7 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
     trial.use_app(&SUBJECT.fixture("maven")).unwrap();
     fs_err::write(trial.app_dir().join("README"), "more\n").unwrap();
     let outcome = build(&trial);
-    assert!(outcome.output.contains("$ mvn") && !outcome.output.contains("$ jlink"), "{}", outcome.output);
+    assert!(outcome.output.contains("$ mvn -o") && !outcome.output.contains("$ jlink"), "{}", outcome.output);
     assert_eq!(tree::hash_file(&trial.app_dir().join("target/hello-1.0.0.jar")).unwrap(), first);
 }
 
@@ -145,12 +152,22 @@ fn a_procfile_finds_the_archive_where_it_names_it() {
 }
 
 #[test]
-fn a_library_has_nothing_to_start() {
+fn classes_are_started_where_no_archive_can_be_and_a_library_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "maven") else { return };
     let pom = read(&trial.app_dir().join("pom.xml"));
     let without = pom.replace("<mainClass>hello.Main</mainClass>", "");
-    fs_err::write(trial.app_dir().join("pom.xml"), without).unwrap();
+    fs_err::write(trial.app_dir().join("pom.xml"), &without).unwrap();
+    build(&trial);
+    assert_eq!(start(&trial), "hello from a jar\n");
+    assert!(!trial.app_dir().join("target").exists());
+
+    trial.restore().unwrap();
+    trial.use_app(&SUBJECT.fixture("maven")).unwrap();
+    fs_err::write(trial.app_dir().join("pom.xml"), &without).unwrap();
+    let source = trial.app_dir().join("src/main/java/hello/Main.java");
+    let text = read(&source).replace("void main(", "void other(");
+    fs_err::write(source, text).unwrap();
     let outcome = trial.build().unwrap();
     assert!(!outcome.success);
     assert!(
@@ -158,6 +175,88 @@ fn a_library_has_nothing_to_start() {
         "{}",
         outcome.output
     );
+}
+
+#[test]
+fn source_alone_is_compiled_and_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "none") else { return };
+    let source = read(&SUBJECT.fixture("maven/src/main/java/hello/Main.java"));
+    fs_err::write(trial.app_dir().join("Main.java"), source.replace("package hello;", "")).unwrap();
+    assert!(trial.detect().unwrap().plan.contains("source with a `main` in `.`"));
+    build(&trial);
+    assert_eq!(start(&trial), "hello from a jar\n");
+    assert!(!trial.app_dir().join("Main.java").exists() && trial.app_dir().join("notes.txt").exists());
+}
+
+#[test]
+fn a_war_without_a_server_runs_on_tomcat_with_its_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "none") else { return };
+    let web = dir.path().join("web");
+    fs_err::create_dir_all(web.join("WEB-INF")).unwrap();
+    fs_err::write(
+        web.join("WEB-INF/web.xml"),
+        "<web-app xmlns=\"https://jakarta.ee/xml/ns/jakartaee\" version=\"5.0\"/>",
+    )
+    .unwrap();
+    fs_err::write(web.join("index.jsp"), "<p><%= 6 * 7 %></p>").unwrap();
+    let war = trial.app_dir().join("app.war");
+    let mut jar = Command::new("jar");
+    assert!(jar.arg("-cf").arg(&war).arg("-C").arg(&web).arg(".").status().unwrap().success());
+    build(&trial);
+    assert!(!war.exists() && trial.app_dir().join("webapp/index.jsp").is_file());
+    assert!(read(&trial.layers_dir().join("server.sbom.cdx.json")).contains("tomcat-embed-core@10.1"));
+
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = process(&trial)
+        .env("PORT", port.to_string())
+        .env("TMPDIR", dir.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It says when it listens.
+    let lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let started = lines.map_while(Result::ok).any(|line| line.contains("Starting ProtocolHandler"));
+    let answer = ask(port);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(started && answer.contains("<p>42</p>"), "{answer}");
+}
+
+fn ask(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn repositories_are_asked_again_when_build_files_change_or_a_package_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    // Its packages are its own, since one of them is removed.
+    let Some(trial) = SUBJECT.trial(dir.path(), "maven").unwrap() else { return };
+    build(&trial);
+    let again = |change: &str| {
+        trial.restore().unwrap();
+        trial.use_app(&SUBJECT.fixture("maven")).unwrap();
+        fs_err::write(trial.app_dir().join(change), "<!-- more -->").unwrap();
+        build(&trial).output
+    };
+    let output = again("pom.txt");
+    assert!(output.contains("$ mvn -Dmaven.test.skip"), "{output}");
+    let output = again("README");
+    assert!(output.contains("$ mvn -Dmaven.test.skip"), "{output}");
+    // A build that runs nothing keeps the packages.
+    let output = again("README");
+    assert!(output.contains("nothing changed"), "{output}");
+    let output = again("NOTES");
+    assert!(output.contains("$ mvn -o -Dmaven.test.skip"), "{output}");
+    tree::remove(&trial.layers_dir().join("packages/repository/org/apache/maven/plugins/maven-jar-plugin"))
+        .unwrap();
+    let output = again("other");
+    assert!(output.contains("$ mvn -o") && output.contains("a package is not there yet"), "{output}");
 }
 
 #[test]
