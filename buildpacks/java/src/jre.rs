@@ -13,41 +13,24 @@ use crate::truststore;
 
 const LAYER: &str = "jre";
 
-/// The modules of every runtime: all of Java SE, and what frameworks reach by names in texts, where `jdeps` does not
-/// see it.
-const MODULES: &[&str] = &[
-    "java.se",
-    "jdk.charsets",
-    "jdk.crypto.cryptoki",
-    "jdk.crypto.ec",
-    "jdk.httpserver",
-    "jdk.jcmd",
-    "jdk.jfr",
-    "jdk.localedata",
-    "jdk.management",
-    "jdk.management.agent",
-    "jdk.naming.dns",
-    "jdk.net",
-    "jdk.unsupported",
-    "jdk.zipfs",
-];
 /// Memory: three quarters of what the container may use, and an end instead of a limping process.
 const OPTIONS: &str = "-XX:MaxRAMPercentage=75 -XX:+ExitOnOutOfMemoryError";
 
 /// Fills the layer, unless an earlier build of the same kit did.
-pub(crate) fn install(cx: &BuildContext, jdk: &Jdk) -> Result<(), Failure> {
+pub(crate) fn install(cx: &BuildContext, jdk: &Jdk, modules: &str) -> Result<(), Failure> {
     let bundle = truststore::bundle(cx);
     let certificates =
         bundle.as_deref().map(tree::hash_file).transpose()?.map(|h| tree::hex(&h)).unwrap_or_default();
     let metadata = metadata(&[
-        ("format", "1"),
+        ("format", "2"),
+        ("modules", modules),
         ("version", &jdk.version),
         ("home", &jdk.home.to_string_lossy()),
         ("arch", &cx.target.arch),
         ("certificates", &certificates),
     ]);
     cx.cached_layer(LAYER, LayerTypes::LAUNCH, &metadata, |layer| {
-        link(cx, jdk, &layer.path)?;
+        link(cx, jdk, modules, &layer.path)?;
         if let Some(bundle) = &bundle {
             // Where the whole kit of an old Java was copied, its runtime is a folder of its own.
             let of_kit = layer.path.join("jre/lib/security/cacerts");
@@ -73,7 +56,7 @@ pub(crate) fn install(cx: &BuildContext, jdk: &Jdk) -> Result<(), Failure> {
     cx.write_layer_sbom(LAYER, &Sbom::from_iter([component]))
 }
 
-fn link(cx: &BuildContext, jdk: &Jdk, to: &Path) -> Result<(), Failure> {
+fn link(cx: &BuildContext, jdk: &Jdk, modules: &str, to: &Path) -> Result<(), Failure> {
     let jlink = jdk.home.join("bin/jlink");
     let output: PathBuf = cx.layers_dir.join(".jre");
     tree::remove(&output)?;
@@ -84,7 +67,7 @@ fn link(cx: &BuildContext, jdk: &Jdk, to: &Path) -> Result<(), Failure> {
     let command = Command::new(jlink, &cx.layers_dir, &cx.env)
         .args([
             "--add-modules",
-            &MODULES.join(","),
+            modules,
             "--strip-java-debug-attributes",
             "--no-header-files",
             "--no-man-pages",
@@ -93,7 +76,7 @@ fn link(cx: &BuildContext, jdk: &Jdk, to: &Path) -> Result<(), Failure> {
         .args(["--compress", if jdk.major >= 21 { "zip-6" } else { "2" }, "--output"])
         .args([&output])
         .title("jlink");
-    cx.log.step(format!("$ jlink (a runtime of {} modules and what they need)", MODULES.len()));
+    cx.log.step(format!("$ jlink (a runtime of {} modules and what they need)", modules.split(',').count()));
     let linked = command.quietly()?;
     if linked.success {
         for entry in fs_err::read_dir(&output)? {

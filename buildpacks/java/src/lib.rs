@@ -14,6 +14,7 @@ pub mod jdk;
 mod jre;
 mod licences;
 mod main_class;
+mod modules;
 mod offline;
 mod plain;
 mod procfile;
@@ -96,11 +97,11 @@ impl Buildpack for Java {
 
     fn build(&self, cx: &BuildContext) -> Result<(), Failure> {
         let jdk = choose(cx)?;
-        jre::install(cx, &jdk)?;
         let web = procfile::web(&cx.app_dir);
         let tool = Tool::of(&cx.app_dir);
         let plain = plain::root(&cx.app_dir).filter(|_| tool.is_none());
         let layout = made(cx, tool, &jdk, web.as_deref())?;
+        jre::install(cx, &jdk, &modules::chosen(cx, &layout.modules))?;
         if !layout.server.is_empty() {
             server::install(cx, &jdk, &layout.server)?;
         }
@@ -149,7 +150,7 @@ fn shown(line: &str) -> String {
 fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> Result<Layout, Failure> {
     let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
     let mut key = tree::Key::default()
-        .with("format", "5")
+        .with("format", "6")
         .with("java", &jdk.version)
         .with("whole", if web.is_some() { "yes" } else { "no" })
         .with_snapshot("files", &files);
@@ -192,6 +193,7 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
     if let Some((before, after)) = dropwizard::arguments(&cx.app_dir).filter(|_| layout.program.is_empty()) {
         layout.arguments = format!("{before}{}{after}", layout.arguments);
     }
+    layout.modules = modules::of(cx, jdk, &product)?;
     let sbom = licences::complete(product.components(&cx.app_dir)?, &tool::repository(cx));
     let slices: Vec<String> = layout.slices.iter().map(|s| s.join("\n")).collect();
     let metadata = metadata(&[
@@ -199,6 +201,7 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
         ("packages", &packages),
         ("arguments", &layout.arguments),
         ("slices", &slices.join("\n\n")),
+        ("modules", &layout.modules),
         ("program", &layout.program),
         ("server", &layout.server),
         ("unpacked", layout.unpacked.as_deref().unwrap_or_default()),
@@ -256,6 +259,7 @@ fn read_layout(restored: &toml::Table) -> Option<Layout> {
     Some(Layout {
         arguments: text("arguments")?.to_owned(),
         slices: slices.map(|s| s.lines().map(str::to_owned).collect()).collect(),
+        modules: text("modules")?.to_owned(),
         program: text("program")?.to_owned(),
         server: text("server")?.to_owned(),
         unpacked: text("unpacked").filter(|u| !u.is_empty()).map(str::to_owned),

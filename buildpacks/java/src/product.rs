@@ -43,6 +43,8 @@ pub struct Layout {
     pub arguments: String,
     /// The program that is started in place of `java`, empty for `java`.
     pub program: String,
+    /// The modules of Java that it needs, separated by commas; empty for the usual ones.
+    pub modules: String,
     /// Paths by rate of change, the slowest first; what is in none of them changes most.
     pub slices: Vec<Vec<String>>,
     /// The archive of the app that was unpacked, which is not needed beside its contents.

@@ -1,0 +1,60 @@
+//! Which modules of Java the runtime is made of.
+
+use std::path::Path;
+
+use cnb_buildpack::command::Command;
+use cnb_buildpack::{BuildContext, Failure};
+
+use crate::archive;
+use crate::jdk::Jdk;
+use crate::product::Product;
+
+/// The variable that names them, separated by commas.
+pub(crate) const VARIABLE: &str = "CNB_JAVA_MODULES";
+/// The modules of every runtime: all of Java SE, and what frameworks reach by names in texts, where `jdeps` does not
+/// see it.
+const USUAL: &str = "java.se,jdk.charsets,jdk.crypto.cryptoki,jdk.crypto.ec,jdk.httpserver,jdk.jcmd,jdk.jfr,jdk.localedata,jdk.management,jdk.management.agent,jdk.naming.dns,jdk.net,jdk.unsupported,jdk.zipfs";
+/// What comes to those that `jdeps` sees: encryption, character sets, languages, and what tools look at.
+const ALWAYS: &str = "java.logging,java.management,java.naming,jdk.charsets,jdk.crypto.ec,jdk.localedata,jdk.management,jdk.unsupported,jdk.zipfs";
+
+/// Tells the modules of a product, separated by commas; empty for the usual ones.
+///
+/// Only an app without libraries says by its classes alone what it needs.
+pub(crate) fn of(cx: &BuildContext, jdk: &Jdk, product: &Product) -> Result<String, Failure> {
+    let path = match product {
+        Product::Classes { folder, libraries, .. } if libraries.is_empty() => folder,
+        Product::Archive(archive) if is_alone(archive) => &archive.file,
+        _ => return Ok(String::new()),
+    };
+    let jdeps = jdk.home.join("bin/jdeps");
+    if !jdeps.is_file() {
+        return Ok(String::new());
+    }
+    let output = Command::new(jdeps, &cx.app_dir, &cx.env)
+        .args(["--print-module-deps", "--ignore-missing-deps", "--multi-release", &jdk.major.to_string()])
+        .args([path])
+        .quietly()?;
+    let seen = output.stdout.lines().last().unwrap_or_default().trim();
+    let is_list =
+        !seen.is_empty() && seen.split(',').all(|name| name.starts_with("java.") || name.starts_with("jdk."));
+    // What `jdeps` cannot read has the usual modules, which are enough for all.
+    Ok(if output.success && is_list { format!("{seen},{ALWAYS}") } else { String::new() })
+}
+
+fn is_alone(archive: &archive::Runnable) -> bool {
+    let is_service =
+        |path: &Path| path.starts_with("META-INF/services") || archive::has_ending(path, &["jar"]);
+    !archive.is_spring_boot
+        && archive.class_path.is_empty()
+        && archive::components(&archive.file).len() <= 1
+        && archive::count(&archive.file, is_service) == 0
+}
+
+/// Tells the modules to link: those that the user names, else those of the product, else the usual ones.
+pub(crate) fn chosen(cx: &BuildContext, of_product: &str) -> String {
+    let words = cx.var(VARIABLE).unwrap_or(if of_product.is_empty() { USUAL } else { of_product });
+    let mut names: Vec<&str> = words.split([',', ' ']).filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(",")
+}
