@@ -73,6 +73,11 @@ pub fn choose(all: &[Jdk], wish: Option<u32>) -> Option<&Jdk> {
     }
 }
 
+/// Whether a wish is what a build file compiles for, which newer kits do as well.
+pub fn is_minimum(wish: &Wanted) -> bool {
+    wish.source.starts_with("pom.") || wish.source.starts_with("build.gradle")
+}
+
 /// Lists what the app asks for, in the order in which it counts.
 pub fn wishes(app: &Path, asked: &[(&str, Option<&str>)]) -> Vec<Option<Wanted>> {
     let read = |name: &str| fs_err::read_to_string(app.join(name)).unwrap_or_default();

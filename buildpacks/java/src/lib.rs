@@ -63,11 +63,7 @@ impl Buildpack for Java {
                 Some(name) => format!("`{name}`, which can be started"),
                 None => match plain::root(&cx.app_dir) {
                     Some(root) => format!("source with a `main` in `{root}`"),
-                    None => {
-                        return Ok(Detection::would_need(
-                            "a `pom.xml`, a `build.gradle`, an executable jar, or source with a `main`",
-                        ));
-                    }
+                    None => return Ok(Detection::would_need(need(&cx.app_dir))),
                 },
             },
         };
@@ -282,6 +278,23 @@ fn prebuilt(app: &Path) -> Option<String> {
     }
 }
 
+/// What an app that is not for this buildpack lacks.
+fn need(app: &Path) -> &'static str {
+    let others = [
+        ("build.sbt", "an executable jar in the app's folder: sbt is not run (build one with sbt-assembly)"),
+        (
+            "build.xml",
+            "an executable jar in the app's folder: Ant is not run (build one with its task `jar`)",
+        ),
+        (
+            "project.clj",
+            "an executable jar in the app's folder: Leiningen is not run (`lein uberjar` builds one)",
+        ),
+    ];
+    let usual = "a `pom.xml`, a `build.gradle`, an executable jar, or source with a `main`";
+    others.iter().find(|(name, _)| app.join(name).is_file()).map_or(usual, |(_, need)| need)
+}
+
 /// Chooses the development kit.
 fn choose(cx: &BuildContext) -> Result<Jdk, Failure> {
     let wish = wanted::choose(&cx.log, "Java", jdk::wishes(&cx.app_dir, &asked(&cx.env)));
@@ -295,8 +308,7 @@ fn choose(cx: &BuildContext) -> Result<Jdk, Failure> {
     let all = Jdk::all(&cx.env);
     let asks = wish.as_ref().map(|w| format!(", {} asks for {}", w.source, w.version)).unwrap_or_default();
     if let Some(found) = jdk::choose(&all, number) {
-        let is_minimum =
-            wish.as_ref().is_none_or(|w| w.source.starts_with("pom") || w.source.starts_with("build"));
+        let is_minimum = wish.as_ref().is_none_or(jdk::is_minimum);
         let text = format!("Java {} (of this machine{asks})", found.version);
         if is_minimum || number == Some(found.major) {
             cx.log.step(text);
@@ -304,6 +316,18 @@ fn choose(cx: &BuildContext) -> Result<Jdk, Failure> {
             cx.log.warning(format!("{text}: it is the nearest one here"));
         }
         return Ok(found.clone());
+    }
+    let minimum = jdk::wishes(&cx.app_dir, &[]).into_iter().flatten().find(jdk::is_minimum);
+    let enough = minimum.as_ref().and_then(|w| jdk::major(&w.version));
+    // A pin that is newer than what the build file compiles for is a preference.
+    if let (Some(least), Some(minimum)) = (enough, &minimum)
+        && let Some(kit) = all.iter().filter(|kit| kit.major >= least).max_by_key(|kit| kit.major)
+    {
+        cx.log.warning(format!(
+            "Java {} (of this machine{asks}): it is the nearest one here, and {} compiles for {}",
+            kit.version, minimum.source, minimum.version
+        ));
+        return Ok(kit.clone());
     }
     let there: Vec<&str> = all.iter().map(|kit| kit.version.as_str()).collect();
     Err(Failure::new("there is no Java development kit on this machine that is new enough")

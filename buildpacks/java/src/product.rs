@@ -293,3 +293,73 @@ fn archives_below(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let files = files.into_iter().filter(|(name, node)| is_archive(name) && matches!(node, Node::File(..)));
     Ok(files.map(|(name, _)| path.join(name)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{Path, Product, Tool, find};
+
+    fn jar(file: &Path, manifest: &str) {
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        let mut zip = zip::ZipWriter::new(fs_err::File::create(file).unwrap());
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file("META-INF/MANIFEST.MF", options).unwrap();
+        zip.write_all(manifest.as_bytes()).unwrap();
+        zip.start_file("WEB-INF/web.xml", options).unwrap();
+        zip.finish().unwrap();
+    }
+
+    fn found(app: &Path, tool: Tool, module: Option<&str>) -> String {
+        let file = match find(app, Some(tool), module).unwrap() {
+            Product::Quarkus(folder) => folder,
+            Product::Archive(archive) => archive.file,
+            Product::War(file) | Product::Installed(file) => file,
+            other => panic!("{other:?}"),
+        };
+        file.strip_prefix(app).unwrap().display().to_string()
+    }
+
+    #[test]
+    fn quarkus_has_a_folder_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        jar(&dir.path().join("target/app-1.jar"), "Main-Class: a.B\n");
+        jar(&dir.path().join("target/quarkus-app/quarkus-run.jar"), "Main-Class: io.quarkus.Run\n");
+        assert_eq!(found(dir.path(), Tool::Maven, None), "target/quarkus-app");
+    }
+
+    #[test]
+    fn of_several_modules_that_of_spring_boot_or_the_named_one_is_started() {
+        let dir = tempfile::tempdir().unwrap();
+        jar(&dir.path().join("tool/target/tool-1.jar"), "Main-Class: a.B\n");
+        jar(
+            &dir.path().join("web/target/web-1.jar"),
+            "Main-Class: x.JarLauncher\nSpring-Boot-Version: 3.0.0\n",
+        );
+        jar(&dir.path().join("lib/target/lib-1.jar"), "Created-By: Maven\n");
+        assert_eq!(found(dir.path(), Tool::Maven, None), "web/target/web-1.jar");
+        assert_eq!(found(dir.path(), Tool::Maven, Some("tool")), "tool/target/tool-1.jar");
+        assert!(find(dir.path(), Some(Tool::Maven), Some("lib")).is_err());
+    }
+
+    #[test]
+    fn a_war_counts_more_than_a_tool_beside_it_and_less_than_spring_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        jar(&dir.path().join("build/libs/app.war"), "Created-By: Gradle\n");
+        jar(&dir.path().join("build/libs/tool.jar"), "Main-Class: a.B\n");
+        assert_eq!(found(dir.path(), Tool::Gradle, None), "build/libs/app.war");
+        jar(
+            &dir.path().join("build/libs/boot.war"),
+            "Main-Class: x.WarLauncher\nSpring-Boot-Version: 3.0.0\n",
+        );
+        assert_eq!(found(dir.path(), Tool::Gradle, None), "build/libs/boot.war");
+    }
+
+    #[test]
+    fn what_gradle_installed_is_started_by_its_script() {
+        let dir = tempfile::tempdir().unwrap();
+        jar(&dir.path().join("build/libs/app.jar"), "Main-Class: a.B\n");
+        jar(&dir.path().join("build/install/app/bin/app"), "");
+        assert_eq!(found(dir.path(), Tool::Gradle, None), "build/install/app/bin/app");
+    }
+}

@@ -173,6 +173,10 @@ impl Tool {
         let mut local = OsString::from("-Dmaven.repo.local=");
         local.push(repository(cx));
         args.push(local);
+        if !cx.app_dir.join(".git").exists() {
+            // What an app without its history cannot tell does not fail it.
+            args.push("-Dmaven.gitcommitid.skip=true".into());
+        }
         if let Some(file) = cx.binding(BINDING)?.and_then(|b| b.file("settings.xml")) {
             args.extend(["-s".into(), file.into()]);
         }

@@ -286,3 +286,63 @@ fn an_app_without_java_is_not_for_this_buildpack() {
     let outcome = trial.detect().unwrap();
     assert!(!outcome.success && outcome.output.contains("would need: a `pom.xml`"), "{}", outcome.output);
 }
+
+/// A Gradle for tests: it notes its arguments, and compiles what `application` would.
+const GRADLE: &str = r#"#!/bin/sh
+echo "gradle was asked for: $*"
+mkdir -p build/classes build/libs
+javac -d build/classes src/main/java/hello/Main.java
+jar -c -e hello.Main -f build/libs/app.jar -C build/classes .
+"#;
+
+#[test]
+fn gradle_of_this_machine_builds_where_the_wrapper_cannot_be_fetched() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mut env = cnb_buildpack::trial::tool_env();
+    let bin = dir.path().join("bin");
+    fs_err::create_dir(&bin).unwrap();
+    let path = format!("{}:{}", bin.display(), env[std::ffi::OsStr::new("PATH")].to_string_lossy());
+    env.insert("PATH".into(), path.into());
+    let Some(trial) = SUBJECT.trial_with(dir.path(), "maven", env).unwrap() else { return };
+    let app = trial.app_dir();
+    fs_err::remove_file(app.join("pom.xml")).unwrap();
+    fs_err::write(app.join("build.gradle"), "plugins { id 'java' }\nsourceCompatibility = '11'\n").unwrap();
+    fs_err::create_dir_all(app.join("gradle/wrapper")).unwrap();
+    fs_err::write(app.join("gradle/wrapper/gradle-wrapper.properties"), "").unwrap();
+    fs_err::write(app.join("gradlew"), "echo 'java.net.UnknownHostException: nowhere'; exit 1\n").unwrap();
+    let outcome = trial.build().unwrap();
+    assert!(!outcome.success);
+    assert!(outcome.output.contains("`gradlew` cannot fetch what it wraps"), "{}", outcome.output);
+    assert!(outcome.output.contains("or install gradle"), "{}", outcome.output);
+
+    fs_err::write(bin.join("gradle"), GRADLE).unwrap();
+    fs_err::set_permissions(bin.join("gradle"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let outcome = build(&trial);
+    assert!(outcome.output.contains("so this machine's gradle is used"), "{}", outcome.output);
+    assert!(
+        outcome.output.contains("asked for: --console=plain --no-daemon -x test assemble"),
+        "{}",
+        outcome.output
+    );
+    assert_eq!(start(&trial), "hello from a jar\n");
+    assert!(!app.join("gradlew").exists());
+}
+
+#[test]
+fn a_pin_that_is_too_new_yields_where_the_build_file_needs_less() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "maven") else { return };
+    fs_err::write(trial.app_dir().join(".java-version"), "99\n").unwrap();
+    let outcome = build(&trial);
+    assert!(outcome.output.contains("and pom.xml compiles for 11"), "{}", outcome.output);
+}
+
+#[test]
+fn builds_of_other_tools_are_told_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "none") else { return };
+    fs_err::write(trial.app_dir().join("build.sbt"), "").unwrap();
+    let outcome = trial.detect().unwrap();
+    assert!(!outcome.success && outcome.output.contains("sbt-assembly"), "{}", outcome.output);
+}
