@@ -10,44 +10,76 @@ use crate::archive::{self, Runnable};
 use crate::jdk::Jdk;
 use crate::main_class;
 use crate::product::Product;
-use crate::tool::Tool;
+use crate::tool::{self, Tool};
 
 const LAYER: &str = "libraries";
 /// What brings the packages, in a version that knows all Mavens from 3.6.3 on.
 const GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
+/// Packages that are there at run time alone.
+const SCOPE: &str = "-DincludeScope=runtime";
 
-/// Finds the classes of a Maven build in `root` and the one to start, and gathers the packages that they need;
-/// `packages` is a key over all that decides which these are.
+/// Finds the classes of a Maven build and the one to start, in `module` or in the only folder that has one, and gathers
+/// the packages that they need; `packages` is a key over all that decides which these are.
 pub(crate) fn find(
     cx: &BuildContext,
     jdk: &Jdk,
-    root: &Path,
+    module: Option<&str>,
     packages: &str,
 ) -> Result<Option<Product>, Failure> {
-    let pom = fs_err::read_to_string(root.join("pom.xml")).unwrap_or_default();
-    let folder = root.join("target/classes");
-    let Some(main_class) = main_class::find(&folder, cx.var(main_class::VARIABLE), &pom)? else {
-        return Ok(None);
+    let roots = match module {
+        Some(module) => vec![cx.app_dir.join(module)],
+        None => tool::modules(&cx.app_dir),
     };
+    let mut found = Vec::new();
+    for root in roots {
+        let pom = fs_err::read_to_string(root.join("pom.xml")).unwrap_or_default();
+        let folder = root.join("target/classes");
+        if let Some(main_class) = main_class::find(&folder, cx.var(main_class::VARIABLE), &pom)? {
+            found.push((root, folder, main_class, pom));
+        }
+    }
+    if found.len() > 1 {
+        let inside = |root: &PathBuf| root.strip_prefix(&cx.app_dir).unwrap_or(root).display().to_string();
+        let names: Vec<String> = found.iter().map(|(root, ..)| format!("`{}`", inside(root))).collect();
+        return Err(Failure::new("there are several modules that can be started")
+            .because(names.join(", "))
+            .next("name one: `--env CNB_JAVA_MODULE=…`"));
+    }
+    let Some((root, folder, main_class, pom)) = found.pop() else { return Ok(None) };
     if !pom.contains("<dependency>") && !pom.contains("<parent>") {
         cx.remove_layer(LAYER)?;
         return Ok(Some(Product::Classes { folder, main_class, libraries: Vec::new() }));
     }
     let metadata = metadata(&[("format", "1"), ("packages", packages)]);
     let layer = cx.cached_layer(LAYER, LayerTypes::LAUNCH_CACHE, &metadata, |layer| {
-        let args = [
-            "-q".to_owned(),
-            "-f".to_owned(),
-            root.join("pom.xml").display().to_string(),
-            GOAL.to_owned(),
-            "-DincludeScope=runtime".to_owned(),
-            format!("-DoutputDirectory={}", layer.path.display()),
-        ];
-        Tool::Maven.run(cx, jdk, &args)?;
+        let goal = [GOAL.to_owned(), SCOPE.to_owned(), format!("-DoutputDirectory={}", layer.path.display())];
+        Tool::Maven.run(cx, jdk, &[of_module(cx, &root), goal.to_vec()].concat())?;
         Ok(None)
     })?;
     let libraries = jars(&layer.path)?;
     Ok(Some(Product::Classes { folder, main_class, libraries }))
+}
+
+/// What comes before the goal: modules of the app that others need have to be made in the same run.
+fn of_module(cx: &BuildContext, root: &Path) -> Vec<String> {
+    let mut args = vec!["-q".to_owned()];
+    if has_modules(&cx.app_dir) {
+        let inside = root.strip_prefix(&cx.app_dir).unwrap_or(root).display().to_string();
+        args.extend([
+            "-pl".to_owned(),
+            if inside.is_empty() { ".".to_owned() } else { inside },
+            "-am".to_owned(),
+        ]);
+        args.extend(Tool::Maven.arguments_of(cx));
+    } else {
+        args.extend(["-f".to_owned(), root.join("pom.xml").display().to_string()]);
+    }
+    args
+}
+
+/// Whether a build has modules, whose packages change with their source.
+pub(crate) fn has_modules(app: &Path) -> bool {
+    fs_err::read_to_string(app.join("pom.xml")).is_ok_and(|pom| pom.contains("<module>"))
 }
 
 /// Uses the packages of the last build again for arguments that name them; `false` where they are gone.

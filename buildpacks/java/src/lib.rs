@@ -243,10 +243,8 @@ fn find(
         }
         return found;
     }
-    // Modules of the app itself are packages of each other, and change with the source.
-    let has_modules = fs_err::read_to_string(app.join("pom.xml")).is_ok_and(|pom| pom.contains("<module>"));
-    let packages = if has_modules { known.all } else { known.packages };
-    class_path::find(cx, jdk, &root, packages)?.map_or(found, Ok)
+    let packages = if class_path::has_modules(app) { known.all } else { known.packages };
+    class_path::find(cx, jdk, known.module, packages)?.map_or(found, Ok)
 }
 
 fn read_layout(restored: &toml::Table) -> Option<Layout> {

@@ -15,8 +15,9 @@ const USUAL: &[&str] =
 /// Finds the class: the one that is asked for, else the only one with a `main`, else the one that `hint` (the text of
 /// a build file) names as a main class, else the one with a usual name. `None` where no class has a `main`.
 pub(crate) fn find(classes: &Path, asked: Option<&str>, hint: &str) -> Result<Option<String>, Failure> {
-    if asked.is_some() {
-        return Ok(asked.map(str::to_owned));
+    if let Some(asked) = asked {
+        let is_there = classes.join(format!("{}.class", asked.replace('.', "/"))).is_file();
+        return Ok(is_there.then(|| asked.to_owned()));
     }
     if !classes.is_dir() {
         return Ok(None);

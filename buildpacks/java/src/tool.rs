@@ -222,6 +222,11 @@ fn shares_tests(app: &Path) -> bool {
     })
 }
 
+/// Lists the folders of a Maven build's modules, its own first.
+pub(crate) fn modules(app: &Path) -> Vec<PathBuf> {
+    poms(app, MODULES_DEPTH).iter().filter_map(|pom| pom.parent()).map(Path::to_owned).collect()
+}
+
 fn poms(dir: &Path, depth: usize) -> Vec<PathBuf> {
     let pom = dir.join("pom.xml");
     if depth == 0 || !pom.is_file() {
@@ -229,8 +234,9 @@ fn poms(dir: &Path, depth: usize) -> Vec<PathBuf> {
     }
     // A folder that cannot be read has no modules: Maven says so itself.
     let inner = fs_err::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-    let inner = inner.filter(|p| p.is_dir()).flat_map(|p| poms(&p, depth - 1));
-    std::iter::once(pom).chain(inner).collect()
+    let mut inner: Vec<PathBuf> = inner.filter(|p| p.is_dir()).collect();
+    inner.sort();
+    std::iter::once(pom).chain(inner.iter().flat_map(|dir| poms(dir, depth - 1))).collect()
 }
 
 /// Options of the Java that Maven itself runs on; those of the user stand alone.

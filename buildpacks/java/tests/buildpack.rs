@@ -178,6 +178,42 @@ fn classes_are_started_where_no_archive_can_be_and_a_library_is_not() {
 }
 
 #[test]
+fn an_app_among_modules_runs_from_its_classes_and_those_of_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = trial(dir.path(), "maven") else { return };
+    let app = trial.app_dir();
+    let pom = read(&app.join("pom.xml"));
+    let head = pom.split_once("<build>").unwrap().0;
+    let of_module = |name: &str, more: &str| {
+        format!(
+            "<project><modelVersion>4.0.0</modelVersion><parent><groupId>org.example</groupId><artifactId>hello</artifactId><version>1.0.0</version></parent><artifactId>{name}</artifactId>{more}</project>"
+        )
+    };
+    let needs = "<dependencies><dependency><groupId>org.example</groupId><artifactId>greeting</artifactId><version>1.0.0</version></dependency></dependencies>";
+    let write = |path: &str, text: &str| {
+        fs_err::create_dir_all(app.join(path).parent().unwrap()).unwrap();
+        fs_err::write(app.join(path), text).unwrap();
+    };
+    let modules =
+        "<packaging>pom</packaging><modules><module>greeting</module><module>web</module></modules>";
+    write("pom.xml", &format!("{head}{modules}</project>"));
+    write("greeting/pom.xml", &of_module("greeting", ""));
+    write(
+        "greeting/src/main/java/hello/Greeting.java",
+        "package hello; public class Greeting { public static final class Text { public String toString() { return \"hello from a module\"; } } }",
+    );
+    write("web/pom.xml", &of_module("web", needs));
+    write(
+        "web/src/main/java/hello/Main.java",
+        "package hello; public class Main { public static void main(String[] a) { System.out.println(new Greeting.Text()); } }",
+    );
+    build(&trial);
+    assert_eq!(start(&trial), "hello from a module\n");
+    assert!(trial.layers_dir().join("libraries/greeting-1.0.0.jar").is_file());
+    assert!(!app.join("web").exists() && !app.join("greeting").exists());
+}
+
+#[test]
 fn source_alone_is_compiled_and_started() {
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "none") else { return };
