@@ -25,7 +25,11 @@ pub struct Runnable {
 /// Reads an archive; `None` for one that cannot be started, or that is none.
 pub fn runnable(file: &Path) -> Option<Runnable> {
     let mut zip = open(file).ok()?;
-    of_manifest(file, &manifest(&mut zip)?)
+    let found = of_manifest(file, &manifest(&mut zip)?)?;
+    // Some manifests name a class that was there once.
+    let class = format!("{}.class", found.main_class.replace('.', "/"));
+    let is_there = !found.class_path.is_empty() || names(&zip).contains(&class);
+    is_there.then_some(found)
 }
 
 /// Reads a folder in which an archive was unpacked; `None` where it could not be started.

@@ -52,6 +52,8 @@ const VERSIONS: [&str; 2] = ["CNB_JAVA_VERSION", "BP_JVM_VERSION"];
 const MODULE: &str = "CNB_JAVA_MODULE";
 /// What frameworks call the port that others read from `PORT`.
 const PORTS: &str = "SERVER_PORT=${SERVER_PORT:-$PORT} QUARKUS_HTTP_PORT=${QUARKUS_HTTP_PORT:-$PORT} MICRONAUT_SERVER_PORT=${MICRONAUT_SERVER_PORT:-$PORT}";
+/// A share of the memory, in percent, that is kept from the heap beyond the usual quarter; as Paketo calls it.
+const HEAD_ROOM: &str = "${BPL_JVM_HEAD_ROOM:+-XX:MaxRAMPercentage=$((75-BPL_JVM_HEAD_ROOM))}";
 
 impl Buildpack for Java {
     fn detect(&self, cx: &DetectContext) -> Result<Detection, Failure> {
@@ -121,7 +123,7 @@ impl Buildpack for Java {
         }
         let arguments = if layout.server.is_empty() { layout.arguments } else { server::arguments(cx) };
         let line = if layout.program.is_empty() {
-            format!("java $JAVA_OPTS {arguments}")
+            format!("java {HEAD_ROOM} $JAVA_OPTS {arguments}")
         } else {
             format!("{} {arguments}", layout.program)
         };
@@ -133,12 +135,12 @@ impl Buildpack for Java {
 
 /// A command line as the user reads it: of a long class path its first part alone.
 fn shown(line: &str) -> String {
-    let words = line.split_whitespace().filter(|word| *word != "$JAVA_OPTS").map(|word| {
-        match word.split_once(':').filter(|(first, rest)| !first.contains('=') && rest.contains(':')) {
+    let words = line.split_whitespace().filter(|word| ![HEAD_ROOM, "$JAVA_OPTS"].contains(word)).map(
+        |word| match word.split_once(':').filter(|(first, rest)| !first.contains('=') && rest.contains(':')) {
             Some((first, rest)) => format!("{first}:… ({} more)", rest.split(':').count()),
             None => word.to_owned(),
-        }
-    });
+        },
+    );
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -317,8 +319,9 @@ fn choose(cx: &BuildContext) -> Result<Jdk, Failure> {
     }
     let minimum = jdk::wishes(&cx.app_dir, &[]).into_iter().flatten().find(jdk::is_minimum);
     let enough = minimum.as_ref().and_then(|w| jdk::major(&w.version));
-    // A pin that is newer than what the build file compiles for is a preference.
-    if let (Some(least), Some(minimum)) = (enough, &minimum)
+    // A pin in a file that is newer than what the build file compiles for is a preference.
+    let is_demand = wish.as_ref().is_some_and(|w| VERSIONS.contains(&w.source.as_str()));
+    if let (false, Some(least), Some(minimum)) = (is_demand, enough, &minimum)
         && let Some(kit) = all.iter().filter(|kit| kit.major >= least).max_by_key(|kit| kit.major)
     {
         cx.log.warning(format!(
@@ -335,11 +338,14 @@ fn choose(cx: &BuildContext) -> Result<Jdk, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{HEAD_ROOM, shown};
 
     #[test]
     fn a_long_class_path_is_shown_by_its_length() {
-        assert_eq!(shown("java $JAVA_OPTS -cp classes:a.jar:b.jar Main"), "java -cp classes:… (2 more) Main");
+        assert_eq!(
+            shown(&format!("java {HEAD_ROOM} $JAVA_OPTS -cp classes:a.jar:b.jar Main")),
+            "java -cp classes:… (2 more) Main"
+        );
         assert_eq!(shown("java -Da=b:c:d -jar x.jar "), "java -Da=b:c:d -jar x.jar");
     }
 }

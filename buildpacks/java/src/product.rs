@@ -301,12 +301,21 @@ mod tests {
     use super::{Path, Product, Tool, find};
 
     fn jar(file: &Path, manifest: &str) {
+        let main = manifest.lines().find_map(|l| l.strip_prefix("Main-Class: "));
+        let class = main.map(|main| format!("{}.class", main.replace('.', "/")));
+        jar_of(file, manifest, class.as_deref());
+    }
+
+    fn jar_of(file: &Path, manifest: &str, class: Option<&str>) {
         fs_err::create_dir_all(file.parent().unwrap()).unwrap();
         let mut zip = zip::ZipWriter::new(fs_err::File::create(file).unwrap());
         let options = zip::write::SimpleFileOptions::default();
         zip.start_file("META-INF/MANIFEST.MF", options).unwrap();
         zip.write_all(manifest.as_bytes()).unwrap();
         zip.start_file("WEB-INF/web.xml", options).unwrap();
+        if let Some(class) = class {
+            zip.start_file(class, options).unwrap();
+        }
         zip.finish().unwrap();
     }
 
@@ -353,6 +362,15 @@ mod tests {
             "Main-Class: x.WarLauncher\nSpring-Boot-Version: 3.0.0\n",
         );
         assert_eq!(found(dir.path(), Tool::Gradle, None), "build/libs/boot.war");
+    }
+
+    #[test]
+    fn an_archive_without_the_class_that_it_names_is_not_started() {
+        let dir = tempfile::tempdir().unwrap();
+        jar_of(&dir.path().join("target/app-1.jar"), "Main-Class: a.B\n", Some("a/C.class"));
+        assert!(find(dir.path(), Some(Tool::Maven), None).is_err());
+        jar(&dir.path().join("target/app-1.jar"), "Main-Class: a.B\n");
+        assert_eq!(found(dir.path(), Tool::Maven, None), "target/app-1.jar");
     }
 
     #[test]

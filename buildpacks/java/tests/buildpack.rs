@@ -70,6 +70,12 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
     assert_eq!(intent["processes"]["web"].as_str(), Some("java -jar target/*.jar"));
     build(&trial);
     assert_eq!(start(&trial), "hello from a jar\n");
+    let told = process(&trial)
+        .envs([("BPL_JVM_HEAD_ROOM", "25"), ("JAVA_OPTS", "-XX:+PrintCommandLineFlags")])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("-XX:MaxRAMPercentage=50"), "{told}");
     let left: Vec<_> = tree::snapshot(&trial.app_dir(), &|_| false).unwrap().into_keys().collect();
     assert_eq!(left, [Path::new("target"), Path::new("target/hello-1.0.0.jar")]);
     assert!(!trial.layers_dir().join("jre/bin/javac").exists());
