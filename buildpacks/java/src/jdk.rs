@@ -103,7 +103,7 @@ pub fn wishes(app: &Path, asked: &[(&str, Option<&str>)]) -> Vec<Option<Wanted>>
 }
 
 /// The version of Java that a `pom.xml` compiles for: by its properties, or by what it tells the compiler's plugin.
-fn in_pom(text: &str) -> Option<String> {
+pub(crate) fn in_pom(text: &str) -> Option<String> {
     let value = |text: &str, name: &str| {
         let value = text.split_once(&format!("<{name}>"))?.1.split_once("</")?.0.trim();
         value.starts_with(|c: char| c.is_ascii_digit()).then(|| value.to_owned())

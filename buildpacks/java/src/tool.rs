@@ -9,7 +9,7 @@ use cnb_buildpack::{BuildContext, Failure, tree};
 use cnb_spec::env::Env;
 
 use crate::archive;
-use crate::jdk::Jdk;
+use crate::jdk::{self, Jdk};
 use crate::truststore;
 use crate::{causes, install};
 
@@ -122,7 +122,7 @@ impl Tool {
             let mut all = program.into_iter();
             let command = Command::new(all.next().unwrap_or_default(), &cx.app_dir, &env)
                 .args(all)
-                .args(self.always(cx)?)
+                .args(self.always(cx, jdk)?)
                 .args(args)
                 .title(format!("{shown} {}", args.join(" ")));
             command.stream(&cx.log).map(|output| (output, command))
@@ -162,7 +162,7 @@ impl Tool {
     }
 
     /// What every run has: no terminal, no progress, and what makes archives the same each time.
-    fn always(self, cx: &BuildContext) -> Result<Vec<OsString>, Failure> {
+    fn always(self, cx: &BuildContext, jdk: &Jdk) -> Result<Vec<OsString>, Failure> {
         if self == Self::Gradle {
             return Ok(vec!["--console=plain".into()]);
         }
@@ -173,6 +173,9 @@ impl Tool {
         let mut local = OsString::from("-Dmaven.repo.local=");
         local.push(repository(cx));
         args.push(local);
+        if let Some(level) = level(&cx.app_dir, jdk.major) {
+            args.extend(["source", "target"].map(|p| format!("-Dmaven.compiler.{p}={level}").into()));
+        }
         if !cx.app_dir.join(".git").exists() {
             // What an app without its history cannot tell does not fail it.
             args.push("-Dmaven.gitcommitid.skip=true".into());
@@ -220,6 +223,17 @@ fn shares_tests(app: &Path) -> bool {
         let text = fs_err::read_to_string(pom).unwrap_or_default();
         ["test-jar", "<classifier>tests<"].iter().any(|mark| text.contains(mark))
     })
+}
+
+/// The language level of a build that does not say one as every Maven understands it: older ones know no `release`, and
+/// assume a level that no Java has any more.
+fn level(app: &Path, kit: u32) -> Option<String> {
+    let read = |pom: &PathBuf| fs_err::read_to_string(pom).unwrap_or_default();
+    let texts: Vec<String> = poms(app, MODULES_DEPTH).iter().map(read).collect();
+    let marks = ["maven.compiler.source", "maven.compiler.target", "<source>", "<target>"];
+    let says = texts.iter().any(|text| marks.iter().any(|mark| text.contains(mark)));
+    let own = texts.first().filter(|text| !says && !text.contains("<parent>"))?;
+    Some(jdk::in_pom(own).unwrap_or_else(|| kit.to_string()))
 }
 
 /// Lists the folders of a Maven build's modules, its own first.
@@ -319,7 +333,7 @@ fn environment(cx: &BuildContext, jdk: &Jdk) -> Result<Env, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Path, Tool, sources};
+    use super::{Path, Tool, level, sources};
 
     #[test]
     fn the_user_replaces_or_adds_arguments() {
@@ -336,6 +350,19 @@ mod tests {
         fs_err::write(dir.path().join("pom.xml"), "<modules><module>web</module></modules>").unwrap();
         fs_err::write(dir.path().join("web/pom.xml"), "<type>test-jar</type>").unwrap();
         assert_eq!(Tool::Maven.arguments(dir.path(), None, None), ["-DskipTests", "package"]);
+    }
+
+    #[test]
+    fn a_build_without_a_level_of_its_own_gets_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |pom: &str| {
+            fs_err::write(dir.path().join("pom.xml"), pom).unwrap();
+            level(dir.path(), 17)
+        };
+        assert_eq!(of("<project/>").as_deref(), Some("17"));
+        assert_eq!(of("<maven.compiler.release>11</maven.compiler.release>").as_deref(), Some("11"));
+        assert_eq!(of("<maven.compiler.source>8</maven.compiler.source>"), None);
+        assert_eq!(of("<parent/><parent>x</parent>"), None);
     }
 
     #[test]
