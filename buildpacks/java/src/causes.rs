@@ -30,6 +30,11 @@ pub(crate) const ALL: &[Cause] = &[
         next: "add a Maven wrapper to the app (`mvn wrapper:wrapper`), or update Maven on this machine",
     },
     Cause {
+        says: "package javax.xml.bind does not exist",
+        means: "the app needs a part of Java that is gone since Java 11",
+        next: "ask for Java 8 with CNB_JAVA_VERSION=8 where this machine has it, or add `jakarta.xml.bind-api` to the app",
+    },
+    Cause {
         says: "COMPILATION ERROR",
         means: "the source does not compile",
         next: "the lines above name file and line",

@@ -13,8 +13,6 @@ use crate::product::Product;
 use crate::tool::{self, Tool};
 
 const LAYER: &str = "libraries";
-/// What brings the packages, in a version that knows all Mavens from 3.6.3 on.
-const GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 /// Packages that are there at run time alone.
 const SCOPE: &str = "-DincludeScope=runtime";
 
@@ -52,7 +50,8 @@ pub(crate) fn find(
     }
     let metadata = metadata(&[("format", "1"), ("packages", packages)]);
     let layer = cx.cached_layer(LAYER, LayerTypes::LAUNCH_CACHE, &metadata, |layer| {
-        let goal = [GOAL.to_owned(), SCOPE.to_owned(), format!("-DoutputDirectory={}", layer.path.display())];
+        let goal =
+            [tool::COPY.to_owned(), SCOPE.to_owned(), format!("-DoutputDirectory={}", layer.path.display())];
         Tool::Maven.run(cx, jdk, &[of_module(cx, &root), goal.to_vec()].concat())?;
         Ok(None)
     })?;

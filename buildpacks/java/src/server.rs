@@ -12,7 +12,7 @@ use cnb_buildpack::{BuildContext, Failure, tree};
 
 use crate::archive;
 use crate::jdk::Jdk;
-use crate::tool::Tool;
+use crate::tool::{self, Tool};
 
 const LAYER: &str = "server";
 /// The variable that asks for a version, as Paketo's.
@@ -68,13 +68,12 @@ pub(crate) fn install(cx: &BuildContext, jdk: &Jdk, version: &str) -> Result<(),
         tree::remove(&work)?;
         fs_err::create_dir_all(&work)?;
         fs_err::write(work.join("pom.xml"), pom(&wanted))?;
-        let goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
         let jars = layer.path.join("jars");
         let args = [
             "-q".to_owned(),
             "-f".to_owned(),
             work.join("pom.xml").display().to_string(),
-            goal.to_owned(),
+            tool::COPY.to_owned(),
             format!("-DoutputDirectory={}", jars.display()),
         ];
         Tool::Maven.run(cx, jdk, &args)?;

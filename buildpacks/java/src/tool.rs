@@ -17,6 +17,11 @@ use crate::{causes, install};
 const CACHE: &str = "packages";
 /// The binding that holds a `settings.xml`.
 const BINDING: &str = "maven";
+/// The goal of Maven that copies packages, in a version that Mavens since 3.0 can run.
+pub(crate) const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.1.2:copy-dependencies";
+/// What `-ntp` says, for Mavens before 3.6.1 as well.
+const QUIET_DOWNLOADS: &str =
+    "-Dorg.slf4j.simpleLogger.log.org.apache.maven.cli.transfer.Slf4jMavenTransferListener=warn";
 /// How deep modules of modules are looked at.
 const MODULES_DEPTH: usize = 4;
 /// From how many files of source on the compiler is worth better machine code.
@@ -166,10 +171,14 @@ impl Tool {
         if self == Self::Gradle {
             return Ok(vec!["--console=plain".into()]);
         }
-        let mut args: Vec<OsString> =
-            ["-B", "-ntp", "-Dstyle.color=never", "-Dproject.build.outputTimestamp=1980-01-02T00:00:00Z"]
-                .map(OsString::from)
-                .to_vec();
+        let mut args: Vec<OsString> = [
+            "-B",
+            QUIET_DOWNLOADS,
+            "-Dstyle.color=never",
+            "-Dproject.build.outputTimestamp=1980-01-02T00:00:00Z",
+        ]
+        .map(OsString::from)
+        .to_vec();
         let mut local = OsString::from("-Dmaven.repo.local=");
         local.push(repository(cx));
         args.push(local);
