@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use cnb_buildpack::Failure;
@@ -93,22 +94,16 @@ pub(crate) fn explode(file: &Path, dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks for each class of an archive whether it has either of two properties, and joins the answers.
-pub(crate) fn classes(file: &Path, ask: impl Fn(&[u8]) -> (bool, bool)) -> (bool, bool) {
-    let mut found = (false, false);
-    let Ok(mut zip) = open(file) else { return found };
+/// Shows the contents of each class of an archive, until it was enough.
+pub(crate) fn classes(file: &Path, mut show: impl FnMut(&[u8]) -> ControlFlow<()>) {
+    let Ok(mut zip) = open(file) else { return };
     for name in names(&zip).into_iter().filter(|n| has_ending(Path::new(n), &["class"])) {
         let mut bytes = Vec::new();
         let read = zip.by_name(&name).is_ok_and(|e| e.take(16 << 20).read_to_end(&mut bytes).is_ok());
-        if read {
-            let (one, other) = ask(&bytes);
-            found = (found.0 || one, found.1 || other);
-        }
-        if found.0 && found.1 {
+        if read && show(&bytes).is_break() {
             break;
         }
     }
-    found
 }
 
 /// Counts the entries of an archive of a kind.

@@ -1,4 +1,6 @@
-//! What a compiled class says of itself: its name, and whether it can be started.
+//! What a compiled class says of itself: its name, whether it can be started, and what it refers to.
+
+use std::collections::BTreeSet;
 
 /// Returns the name of a class with a method `public static void main(String[])`.
 pub(crate) fn startable(bytes: &[u8]) -> Option<String> {
@@ -22,6 +24,25 @@ pub(crate) fn startable(bytes: &[u8]) -> Option<String> {
     (has_main && flags & INTERFACE == 0).then(|| name.replace('/', "."))
 }
 
+/// Adds the names of what a class refers to (classes, types, packages, modules) to `found`, its own among them. Texts
+/// that it prints are left out: they change most.
+pub(crate) fn references(bytes: &[u8], found: &mut BTreeSet<String>) {
+    let mut reader = Reader { bytes, at: 0 };
+    let constants = reader.skip(8).and_then(|()| constants(&mut reader)).unwrap_or_default();
+    let printed: BTreeSet<usize> = constants
+        .iter()
+        .filter_map(|constant| if let Constant::Printed(at) = constant { Some(*at) } else { None })
+        .collect();
+    for (at, constant) in constants.into_iter().enumerate() {
+        match constant {
+            Constant::Text(text) if text.contains(['/', '.']) && !printed.contains(&at) => {
+                found.insert(text);
+            }
+            _ => (),
+        }
+    }
+}
+
 const PUBLIC: u16 = 1;
 const STATIC: u16 = 8;
 const INTERFACE: u16 = 0x200;
@@ -29,6 +50,7 @@ const INTERFACE: u16 = 0x200;
 enum Constant {
     Text(String),
     Class(usize),
+    Printed(usize),
     Other,
 }
 
@@ -43,12 +65,13 @@ fn constants(reader: &mut Reader) -> Option<Vec<Constant>> {
                 found.push(Constant::Text(String::from_utf8_lossy(reader.take(length)?).into_owned()));
             }
             7 => found.push(Constant::Class(usize::from(reader.u16()?))),
+            8 => found.push(Constant::Printed(usize::from(reader.u16()?))),
             // Long numbers take two places.
             5 | 6 => {
                 reader.skip(8)?;
                 found.extend([Constant::Other, Constant::Other]);
             }
-            8 | 16 | 19 | 20 => {
+            16 | 19 | 20 => {
                 reader.skip(2)?;
                 found.push(Constant::Other);
             }
@@ -121,7 +144,23 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::startable;
+    use std::collections::BTreeSet;
+
+    use super::{references, startable};
+
+    #[test]
+    fn a_class_refers_to_types_and_not_to_what_it_prints() {
+        let mut class = vec![0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 61, 0, 6];
+        for text in ["java/net/URI", "text/html", "name"] {
+            class.extend([1, 0, u8::try_from(text.len()).unwrap()]);
+            class.extend(text.bytes());
+        }
+        // A class named by the first text, and a string that is the second.
+        class.extend([7, 0, 1, 8, 0, 2]);
+        let mut found = BTreeSet::new();
+        references(&class, &mut found);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["java/net/URI"]);
+    }
 
     #[test]
     fn what_is_no_class_cannot_be_started() {

@@ -191,7 +191,8 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
     if let Some((before, after)) = dropwizard::arguments(&cx.app_dir).filter(|_| layout.program.is_empty()) {
         layout.arguments = format!("{before}{}{after}", layout.arguments);
     }
-    layout.modules = modules::of(cx, jdk, &product)?;
+    let needs = modules::of(cx, jdk, &product, &restored)?;
+    layout.modules = needs.modules;
     let sbom = licences::complete(product.components(&cx.app_dir)?, &tool::repository(cx));
     let slices: Vec<String> = layout.slices.iter().map(|s| s.join("\n")).collect();
     let metadata = metadata(&[
@@ -200,6 +201,7 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
         ("arguments", &layout.arguments),
         ("slices", &slices.join("\n\n")),
         ("modules", &layout.modules),
+        ("references", &needs.references),
         ("program", &layout.program),
         ("server", &layout.server),
         ("unpacked", layout.unpacked.as_deref().unwrap_or_default()),

@@ -1,13 +1,15 @@
 //! Which modules of Java the runtime is made of.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use cnb_buildpack::command::Command;
-use cnb_buildpack::{BuildContext, Failure};
+use cnb_buildpack::{BuildContext, Failure, tree};
 
-use crate::archive;
 use crate::jdk::Jdk;
 use crate::product::Product;
+use crate::{archive, class_file};
 
 /// The variable that names them, separated by commas.
 pub(crate) const VARIABLE: &str = "CNB_JAVA_MODULES";
@@ -17,18 +19,39 @@ const USUAL: &str = "java.se,jdk.charsets,jdk.crypto.cryptoki,jdk.crypto.ec,jdk.
 /// What comes to those that `jdeps` sees: encryption, character sets, languages, and what tools look at.
 const ALWAYS: &str = "java.logging,java.management,java.naming,jdk.charsets,jdk.crypto.ec,jdk.localedata,jdk.management,jdk.unsupported,jdk.zipfs";
 
-/// Tells the modules of a product, separated by commas; empty for the usual ones.
+/// What a product needs of Java.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    /// Its modules, separated by commas; empty for the usual ones.
+    pub(crate) modules: String,
+    /// A key over what its classes refer to, which decides the modules.
+    pub(crate) references: String,
+}
+
+/// Tells the modules of a product; those of the last build where its classes refer to what they did then.
 ///
 /// Only an app without libraries says by its classes alone what it needs.
-pub(crate) fn of(cx: &BuildContext, jdk: &Jdk, product: &Product) -> Result<String, Failure> {
+pub(crate) fn of(
+    cx: &BuildContext,
+    jdk: &Jdk,
+    product: &Product,
+    restored: &toml::Table,
+) -> Result<Needs, Failure> {
     let path = match product {
         Product::Classes { folder, libraries, .. } if libraries.is_empty() => folder,
         Product::Archive(archive) if is_alone(archive) => &archive.file,
-        _ => return Ok(String::new()),
+        _ => return Ok(Needs::default()),
     };
+    let references = references(path, jdk)?;
+    let text = |name: &str| restored.get(name).and_then(toml::Value::as_str);
+    if text("references") == Some(&references)
+        && let Some(modules) = text("modules")
+    {
+        return Ok(Needs { modules: modules.to_owned(), references });
+    }
     let jdeps = jdk.home.join("bin/jdeps");
     if !jdeps.is_file() {
-        return Ok(String::new());
+        return Ok(Needs::default());
     }
     let output = Command::new(jdeps, &cx.app_dir, &cx.env)
         .args(["--print-module-deps", "--ignore-missing-deps", "--multi-release", &jdk.major.to_string()])
@@ -38,7 +61,26 @@ pub(crate) fn of(cx: &BuildContext, jdk: &Jdk, product: &Product) -> Result<Stri
     let is_list =
         !seen.is_empty() && seen.split(',').all(|name| name.starts_with("java.") || name.starts_with("jdk."));
     // What `jdeps` cannot read has the usual modules, which are enough for all.
-    Ok(if output.success && is_list { format!("{seen},{ALWAYS}") } else { String::new() })
+    let modules = if output.success && is_list { format!("{seen},{ALWAYS}") } else { String::new() };
+    Ok(Needs { modules, references })
+}
+
+/// A key over what the classes of a folder or an archive refer to.
+fn references(path: &Path, jdk: &Jdk) -> Result<String, Failure> {
+    let mut names = BTreeSet::new();
+    if path.is_dir() {
+        let classes = tree::snapshot(path, &|_| false)?.into_keys();
+        for class in classes.filter(|file| archive::has_ending(file, &["class"])) {
+            class_file::references(&fs_err::read(path.join(class))?, &mut names);
+        }
+    } else {
+        archive::classes(path, |class| {
+            class_file::references(class, &mut names);
+            ControlFlow::Continue(())
+        });
+    }
+    let names = names.into_iter().collect::<Vec<_>>().join("\n");
+    Ok(tree::Key::default().with("java", &jdk.version).with("names", names).finish())
 }
 
 fn is_alone(archive: &archive::Runnable) -> bool {

@@ -4,6 +4,7 @@
 //! `jakarta.servlet`. Tomcat is the one server that has both generations, JSP and WebSocket in a few small archives and
 //! starts a folder with one command.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use cnb_buildpack::layer::{LayerTypes, metadata};
@@ -36,9 +37,14 @@ pub(crate) fn version(dir: &Path) -> Result<&'static str, Failure> {
     }
     let (mut javax, mut jakarta) = (0, 0);
     for path in files.keys().filter(|p| archive::has_ending(p, &["jar"])) {
-        let (old, new) = archive::classes(&dir.join(path), generations);
-        javax += usize::from(old);
-        jakarta += usize::from(new);
+        let mut its = (false, false);
+        archive::classes(&dir.join(path), |class| {
+            let (old, new) = generations(class);
+            its = (its.0 || old, its.1 || new);
+            if its == (true, true) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        javax += usize::from(its.0);
+        jakarta += usize::from(its.1);
     }
     // Libraries that know both do so for those who use either.
     let is_old = javax > jakarta;
