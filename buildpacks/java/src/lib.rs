@@ -17,6 +17,7 @@ mod main_class;
 mod modules;
 mod offline;
 mod plain;
+mod preloaded;
 mod procfile;
 pub mod product;
 mod server;

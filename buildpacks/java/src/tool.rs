@@ -10,6 +10,7 @@ use cnb_spec::env::Env;
 
 use crate::archive;
 use crate::jdk::{self, Jdk};
+use crate::preloaded::Preloaded;
 use crate::truststore;
 use crate::{causes, install};
 
@@ -26,6 +27,18 @@ const QUIET_DOWNLOADS: &str =
 const MODULES_DEPTH: usize = 4;
 /// From how many files of source on the compiler is worth better machine code.
 const MANY_SOURCES: usize = 400;
+
+/// Options of a Java that ends soon: quick machine code, so much room that nothing has to be collected, no figures for
+/// others to read.
+const QUICK: [&str; 5] = [
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:InitialRAMPercentage=5",
+    "-XX:NewRatio=1",
+    "-XX:-UsePerfData",
+];
+/// The first Java in which quick machine code may be made by one thread alone, which leaves the processor to Maven.
+const ONE_COMPILER_SINCE: u32 = 17;
 
 /// A tool that builds apps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +133,8 @@ impl Tool {
 
     /// Runs the app's wrapper, or the tool of this machine where what that wraps cannot be fetched.
     fn attempt(self, cx: &BuildContext, jdk: &Jdk, args: &[String]) -> Result<(Output, Command), Failure> {
-        let env = environment(cx, jdk)?;
+        let preloaded = Preloaded::of(&cx.kept_layer(CACHE)?, jdk);
+        let env = environment(cx, jdk, &preloaded)?;
         let name = self.name();
         let own = find_program(&env, name);
         let run = |program: Vec<OsString>, shown: &str| {
@@ -130,7 +144,11 @@ impl Tool {
                 .args(self.always(cx, jdk)?)
                 .args(args)
                 .title(format!("{shown} {}", args.join(" ")));
-            command.stream(&cx.log).map(|output| (output, command))
+            let output = command.stream(&cx.log)?;
+            if !output.success {
+                preloaded.forget()?;
+            }
+            Ok((output, command))
         };
         if let Some(wrapper) = self.wrapper(&cx.app_dir) {
             let script = wrapper.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -263,7 +281,7 @@ fn poms(dir: &Path, depth: usize) -> Vec<PathBuf> {
 }
 
 /// Options of the Java that Maven itself runs on; those of the user stand alone.
-fn maven_options(cx: &BuildContext, jdk: &Jdk) -> Option<String> {
+fn maven_options(cx: &BuildContext, jdk: &Jdk, preloaded: &Preloaded) -> Option<String> {
     if cx.var("MAVEN_OPTS").is_some() {
         return None;
     }
@@ -273,8 +291,10 @@ fn maven_options(cx: &BuildContext, jdk: &Jdk) -> Option<String> {
         || ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"].iter().any(|name| cx.var(name).is_some());
     // A build of a small app ends before better machine code pays.
     if !chosen && sources(&cx.app_dir, 0) < MANY_SOURCES {
-        options.extend(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(str::to_owned));
+        options.extend(QUICK.map(str::to_owned));
+        options.extend((jdk.major >= ONE_COMPILER_SINCE).then(|| "-XX:CICompilerCount=1".to_owned()));
     }
+    options.extend(preloaded.options());
     // Since Java 16 old plugins, and old annotation processors, cannot look into Java's own classes otherwise.
     if jdk.major >= 16 {
         let base = ["base/java.lang", "base/java.util", "base/java.text", "desktop/java.awt.font"]
@@ -304,7 +324,7 @@ fn sources(dir: &Path, seen: usize) -> usize {
     seen
 }
 
-fn environment(cx: &BuildContext, jdk: &Jdk) -> Result<Env, Failure> {
+fn environment(cx: &BuildContext, jdk: &Jdk, preloaded: &Preloaded) -> Result<Env, Failure> {
     let cache = cx.kept_layer(CACHE)?;
     let mut env = cx.env_without_bindings();
     env.insert("JAVA_HOME".into(), jdk.home.clone().into());
@@ -319,7 +339,7 @@ fn environment(cx: &BuildContext, jdk: &Jdk) -> Result<Env, Failure> {
     if cx.var("LC_ALL").is_none() && cx.var("LANG").is_none() {
         env.insert("LC_ALL".into(), "C.UTF-8".into());
     }
-    if let Some(options) = maven_options(cx, jdk) {
+    if let Some(options) = maven_options(cx, jdk, preloaded) {
         env.insert("MAVEN_OPTS".into(), options.into());
     }
     let mut options = var(&cx.env, "JAVA_TOOL_OPTIONS").unwrap_or_default().to_owned();

@@ -79,6 +79,9 @@ fn a_maven_app_runs_on_a_runtime_of_its_own_and_is_built_once() {
     let left: Vec<_> = tree::snapshot(&trial.app_dir(), &|_| false).unwrap().into_keys().collect();
     assert_eq!(left, [Path::new("target"), Path::new("target/hello-1.0.0.jar")]);
     assert!(!trial.layers_dir().join("jre/bin/javac").exists());
+    let kept = fs_err::read_dir(trial.layers_dir().join("packages")).unwrap();
+    let kept: Vec<_> = kept.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(kept.iter().any(|name| name.starts_with("maven-")), "{kept:?}");
     let sbom = read(&trial.layers_dir().join("launch.sbom.cdx.json"));
     assert!(sbom.contains("pkg:maven/org.example/hello@1.0.0"), "{sbom}");
     assert!(read(&trial.layers_dir().join("jre.sbom.spdx.json")).contains("openjdk"));
