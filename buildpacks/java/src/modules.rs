@@ -16,8 +16,14 @@ pub(crate) const VARIABLE: &str = "CNB_JAVA_MODULES";
 /// The modules of every runtime: all of Java SE, and what frameworks reach by names in texts, where `jdeps` does not
 /// see it.
 const USUAL: &str = "java.se,jdk.charsets,jdk.crypto.cryptoki,jdk.crypto.ec,jdk.httpserver,jdk.jcmd,jdk.jfr,jdk.localedata,jdk.management,jdk.management.agent,jdk.naming.dns,jdk.net,jdk.unsupported,jdk.zipfs";
-/// What comes to those that `jdeps` sees: encryption, character sets, languages, and what tools look at.
-const ALWAYS: &str = "java.logging,java.management,java.naming,jdk.charsets,jdk.crypto.ec,jdk.localedata,jdk.management,jdk.unsupported,jdk.zipfs";
+/// What comes to those that `jdeps` sees: encryption, character sets, and what tools look at.
+const ALWAYS: &str = "java.logging,java.management,java.naming,jdk.charsets,jdk.crypto.ec,jdk.management,jdk.unsupported,jdk.zipfs";
+/// The words of all languages, a third of a small runtime: for apps that choose a language, or write dates or numbers
+/// in one.
+const LANGUAGES: &str = "jdk.localedata";
+/// What such apps refer to.
+const OF_LANGUAGES: &[&str] =
+    &["java/util/Locale", "java/text/", "java/time/format/", "java/util/ResourceBundle"];
 
 /// What a product needs of Java.
 #[derive(Debug, Default)]
@@ -42,7 +48,8 @@ pub(crate) fn of(
         Product::Archive(archive) if is_alone(archive) => &archive.file,
         _ => return Ok(Needs::default()),
     };
-    let references = references(path, jdk)?;
+    let names = references(path)?;
+    let references = tree::Key::default().with("java", &jdk.version).with("names", names.join("\n")).finish();
     let text = |name: &str| restored.get(name).and_then(toml::Value::as_str);
     if text("references") == Some(&references)
         && let Some(modules) = text("modules")
@@ -61,12 +68,15 @@ pub(crate) fn of(
     let is_list =
         !seen.is_empty() && seen.split(',').all(|name| name.starts_with("java.") || name.starts_with("jdk."));
     // What `jdeps` cannot read has the usual modules, which are enough for all.
-    let modules = if output.success && is_list { format!("{seen},{ALWAYS}") } else { String::new() };
+    let mut modules = if output.success && is_list { format!("{seen},{ALWAYS}") } else { String::new() };
+    if !modules.is_empty() && names.iter().any(|name| OF_LANGUAGES.iter().any(|part| name.contains(part))) {
+        modules = format!("{modules},{LANGUAGES}");
+    }
     Ok(Needs { modules, references })
 }
 
-/// A key over what the classes of a folder or an archive refer to.
-fn references(path: &Path, jdk: &Jdk) -> Result<String, Failure> {
+/// Lists what the classes of a folder or an archive refer to.
+fn references(path: &Path) -> Result<Vec<String>, Failure> {
     let mut names = BTreeSet::new();
     if path.is_dir() {
         let classes = tree::snapshot(path, &|_| false)?.into_keys();
@@ -79,8 +89,7 @@ fn references(path: &Path, jdk: &Jdk) -> Result<String, Failure> {
             ControlFlow::Continue(())
         });
     }
-    let names = names.into_iter().collect::<Vec<_>>().join("\n");
-    Ok(tree::Key::default().with("java", &jdk.version).with("names", names).finish())
+    Ok(names.into_iter().collect())
 }
 
 fn is_alone(archive: &archive::Runnable) -> bool {
