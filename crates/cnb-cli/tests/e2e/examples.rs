@@ -82,6 +82,24 @@ fn check_sboms(name: &str, dir: &Path) {
     }
 }
 
+/// Runs a command as the user whose number is `$0`, in mounts of its own in which this user's home has nothing but
+/// toolchains, which others may enter.
+const AS_ANOTHER_USER: &str = r#"exec unshare --mount sh -ec '
+    toolchains=$(mktemp -d)
+    mount -t tmpfs -o mode=755 none "$toolchains"
+    for name in .cargo .rustup .pyenv .local/bin .local/share/uv; do
+        [ -d "$HOME/$name" ] || continue
+        mkdir -p "$toolchains/$name"
+        mount --bind "$HOME/$name" "$toolchains/$name"
+    done
+    mount --rbind "$toolchains" "$HOME"
+    umount -l "$toolchains"
+    rmdir "$toolchains"
+    export CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" HOME=/nonexistent
+    umask 077
+    exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"
+' "$0" "$@""#;
+
 /// Builds `app` like [`build`] but in every way that must not matter: as another user where root runs the tests, in
 /// another time zone and language, and with another umask.
 #[track_caller]
@@ -89,13 +107,11 @@ fn build_differently(dir: &Path, app: &Path, name: &str) -> serde_json::Value {
     let program = dir.join("cnb");
     fs_err::copy(env!("CARGO_BIN_EXE_cnb"), &program).expect("a copy of the program");
     let mut command = Command::new("sh");
-    command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
-    // What the tests' user keeps at home, toolchains among them, another one does not have.
-    let at_home = ["django-postgres", "python-fastapi", "rust-http"].contains(&name);
-    if is_root() && !at_home {
+    if is_root() {
         run("chown", &["-R", ORDINARY, dir.to_str().expect("UTF-8")], dir);
-        let ids = [format!("--reuid={ORDINARY}"), format!("--regid={ORDINARY}")];
-        command.arg("setpriv").args(ids).arg("--clear-groups");
+        command.args(["-c", AS_ANOTHER_USER, ORDINARY]);
+    } else {
+        command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
     }
     command.arg(program).args(["build", "--json", "--image", name]).arg(app);
     command.env("CNB_HOME", dir.join("two")).env("TZ", "Pacific/Kiritimati").env("LC_ALL", "C.UTF-8");
