@@ -6,20 +6,25 @@ use std::path::{Path, PathBuf};
 pub(crate) fn has_plugin(dir: &Path) -> bool {
     ["build.gradle", "build.gradle.kts"].iter().any(|name| {
         let text = fs_err::read_to_string(dir.join(name)).unwrap_or_default();
-        text.lines().map(str::trim).any(|line| {
-            let words: String = line.chars().filter(|c| !c.is_whitespace()).collect();
-            [
-                "id'application'",
-                "id\"application\"",
-                "id(\"application\")",
-                "applyplugin:'application'",
-                "plugin(\"application\")",
-            ]
-            .iter()
-            .any(|mark| words.starts_with(mark))
-                || line == "application"
-        })
+        text.lines().any(applies)
     })
+}
+
+/// Whether a line of a build file applies the plugin, alone or in one line with its block.
+fn applies(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    let words: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let marks = [
+        "id'application'",
+        "id\"application\"",
+        "id('application')",
+        "id(\"application\")",
+        "applyplugin:'application'",
+        "applyplugin:\"application\"",
+        "plugin(\"application\")",
+        "{application}",
+    ];
+    (words == "application" || marks.iter().any(|mark| words.contains(mark))) && !words.contains("applyfalse")
 }
 
 /// Finds the start script below `build/install` of a module.
@@ -37,7 +42,21 @@ pub(crate) fn script(build: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_plugin, script};
+    use super::{applies, has_plugin, script};
+
+    #[test]
+    fn a_line_that_applies_the_plugin_is_known_however_it_is_written() {
+        let lines = [
+            "plugins { id 'application' }",
+            "  id(\"application\")",
+            "plugins { application }",
+            "application",
+        ];
+        assert!(lines.iter().all(|line| applies(line)));
+        let others =
+            ["// id 'application'", "application {", "id 'application' apply false", "id 'my.application'"];
+        assert!(!others.iter().any(|line| applies(line)));
+    }
 
     #[test]
     fn the_plugin_and_its_script_are_found() {
