@@ -20,6 +20,7 @@ const PEERS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("dockerd", "docker.io"),
     ("docker-registry", "docker-registry"),
+    ("gradle", "gradle"),
     ("newuidmap", "uidmap"),
     ("openssl", "openssl"),
     ("perl", "perl-base"),

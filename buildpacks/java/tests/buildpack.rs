@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use cnb_buildpack::context::find_program;
 use cnb_buildpack::tree;
 use cnb_buildpack::trial::{Outcome, Subject, Trial};
 
@@ -332,6 +333,22 @@ fn an_app_without_java_is_not_for_this_buildpack() {
     assert!(!outcome.success && outcome.output.contains("would need: a `pom.xml`"), "{}", outcome.output);
 }
 
+#[test]
+fn gradle_builds_an_application_and_its_start_script_starts_it() {
+    let env = cnb_buildpack::trial::tool_env();
+    let subject = Subject { tools: &["javac", "gradle"], ..SUBJECT };
+    let dir = tempfile::tempdir().unwrap();
+    let Some(trial) = subject.trial_with(dir.path(), "maven", env).unwrap() else { return };
+    let app = trial.app_dir();
+    fs_err::remove_file(app.join("pom.xml")).unwrap();
+    fs_err::write(app.join("settings.gradle"), "rootProject.name = 'hello'\n").unwrap();
+    let script = "plugins { id 'application' }\nmainClassName = 'hello.Main'\n";
+    fs_err::write(app.join("build.gradle"), script).unwrap();
+    let outcome = build(&trial);
+    assert!(outcome.output.contains("web: build/install/hello/bin/hello"), "{}", outcome.output);
+    assert_eq!(start(&trial), "hello from a jar\n");
+}
+
 /// A Gradle for tests: it notes its arguments, and compiles what `application` would.
 const GRADLE: &str = r#"#!/bin/sh
 echo "gradle was asked for: $*"
@@ -347,8 +364,12 @@ fn gradle_of_this_machine_builds_where_the_wrapper_cannot_be_fetched() {
     let mut env = cnb_buildpack::trial::tool_env();
     let bin = dir.path().join("bin");
     fs_err::create_dir(&bin).unwrap();
-    let path = format!("{}:{}", bin.display(), env[std::ffi::OsStr::new("PATH")].to_string_lossy());
-    env.insert("PATH".into(), path.into());
+    // A machine without Gradle, whatever this one has.
+    for name in ["javac", "mkdir", "mvn", "sh"] {
+        let Some(program) = find_program(&env, name) else { return };
+        std::os::unix::fs::symlink(program, bin.join(name)).unwrap();
+    }
+    env.insert("PATH".into(), bin.clone().into());
     let Some(trial) = SUBJECT.trial_with(dir.path(), "maven", env).unwrap() else { return };
     let app = trial.app_dir();
     fs_err::remove_file(app.join("pom.xml")).unwrap();
