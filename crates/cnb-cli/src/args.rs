@@ -160,7 +160,7 @@ pub(crate) struct RunArgs {
     /// The image, of the local store
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
-    /// The port to tell the application in `PORT`; the network is that of this machine
+    /// The port to tell the application in `PORT`; the network is that of this machine. A warning says when the application does not listen there for others, too
     #[arg(long, short, value_name = "PORT")]
     pub(crate) port: Option<String>,
     /// An environment variable for the application; `K` alone takes the value that it has here (repeatable)

@@ -11,6 +11,7 @@ mod env_vars;
 mod error;
 mod exit;
 mod foreign;
+mod health;
 mod hints;
 mod moment;
 mod place;

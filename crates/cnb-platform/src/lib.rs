@@ -34,6 +34,7 @@ pub mod host;
 mod images;
 mod inspect;
 mod leaks;
+mod listening;
 mod modules;
 mod mountable;
 mod packages;
@@ -65,6 +66,7 @@ pub use copy::{CopyRequest, Which};
 pub use event::{Event, Events, Level, Phase};
 pub use failure::{Failure, FailureKind};
 pub use home::{Home, HomeError};
+pub use listening::Listening;
 pub use places::{EngineKind, Found, Place, PlaceError, Places, Remote, Transfers, Written};
 pub use plan::{
     BuildPlan, PassedOver, PlannedBuildpack, PlannedEntry, PlannedIntent, PlannedProcess, PlannedVersion,

@@ -12,6 +12,7 @@ use cnb_sandbox::{Exit, Foreground, Identity, Mount, Network, Sandbox, SandboxCo
 use cnb_spec::image_ref::ImageRef;
 
 use crate::images::BuildLabel;
+use crate::listening::Listening;
 use crate::{Binding, Failure, FailureKind, Home, Platform, Volume, binding, guest, parts};
 
 /// The `PATH` of an image that has none, as engines set it.
@@ -44,7 +45,7 @@ pub struct RunRequest {
 #[derive(Debug)]
 pub struct Running {
     session: Session,
-    _sandbox: Sandbox,
+    sandbox: Sandbox,
     _dir: RunDir,
 }
 
@@ -59,6 +60,11 @@ impl Running {
     pub fn resize(&self) {
         // The size is a convenience: an app that does not learn of it goes on with the old one.
         let _ = self.session.resize();
+    }
+
+    /// Tells where the app accepts connections; without keeping the app alive.
+    pub fn listening(&self) -> Listening {
+        Listening::below(self.sandbox.id())
     }
 
     /// Waits for the app and returns its exit code, 128 + n after signal n.
@@ -154,7 +160,7 @@ impl Platform {
                     .because(e);
             failure.hint("the program is looked for in the image, along its PATH")
         })?;
-        Ok(Running { session, _sandbox: sandbox, _dir: dir })
+        Ok(Running { session, sandbox, _dir: dir })
     }
 
     fn run_dir(&self, owner: Option<Owner>) -> Result<RunDir, FsError> {

@@ -156,6 +156,11 @@ impl Sandbox {
         Killer(Arc::clone(&self.link))
     }
 
+    /// Returns the number, as this machine counts, of the process from which all others of the sandbox descend.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns whether the limit on memory holds, which needs a delegated version 2 control group.
     pub fn memory_is_limited(&self) -> bool {
         self.memory_limited

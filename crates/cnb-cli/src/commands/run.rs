@@ -6,6 +6,7 @@ use cnb_platform::Platform;
 
 use crate::args::RunArgs;
 use crate::error::CliError;
+use crate::health;
 use crate::printer::Printer;
 use crate::request::{self, Surroundings};
 use crate::signals;
@@ -20,6 +21,9 @@ pub(crate) fn run(args: &RunArgs, world: &World, printer: Printer) -> Result<u8,
     let running = Arc::new(platform.run(&request)?);
     if let Some(port) = request.port {
         printer.note(&format!("Listening, once it has started: http://localhost:{port}"));
+    }
+    if let Some(port) = request.port {
+        health::watch(running.listening(), port, printer);
     }
     // Weak, so that what the run leaves goes when it has ended, and not with the thread that hears signals.
     let app = Arc::downgrade(&running);

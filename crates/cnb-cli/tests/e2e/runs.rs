@@ -1,7 +1,9 @@
 //! `cnb run`: an image as a process of this machine.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 
+use cnb_testkit::peers::available;
 use rustix::process::Signal;
 
 use crate::builds::APP;
@@ -93,6 +95,37 @@ END"#;
         running.signal(Signal::KILL);
         running.finish().expect(137);
         bench.cnb(["gc"]).expect(0);
+    });
+}
+
+/// A program that listens at the address that it is given.
+const LISTEN: &str =
+    "my $s = IO::Socket::INET->new(LocalAddr => $ARGV[0], Listen => 1) or die $!; sleep 60 while 1";
+
+#[test]
+fn an_app_that_others_could_not_reach_is_told_why() {
+    if !available(&["perl"]) {
+        return;
+    }
+    as_each_user(|bench| {
+        build(bench, APP);
+        let free = || TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one").port();
+        let (asked, other) = (free(), free());
+        let hint = |address: &str, port: u16| {
+            let mut command = bench.command();
+            // The run image has no program that listens; this machine's are lent to it.
+            command.args(["run", "app", "-p", &asked.to_string(), "-v", "/usr:/usr:ro"]);
+            command.args(["--entrypoint", "/usr/bin/perl", "--", "-MIO::Socket::INET", "-e", LISTEN]);
+            command.arg(format!("{address}:{port}"));
+            let mut running = Running::start(command);
+            running.wait_for("Warning: ");
+            running.signal(Signal::TERM);
+            running.finish().stderr
+        };
+        let alone = hint("127.0.0.1", asked);
+        assert!(alone.contains(&format!("127.0.0.1:{asked} alone")), "{alone}");
+        let elsewhere = hint("0.0.0.0", other);
+        assert!(elsewhere.contains(&format!("port {asked}, but at {other}")), "{elsewhere}");
     });
 }
 
