@@ -382,8 +382,15 @@ fn the_front_end_of_another_language_is_built_and_nothing_of_node_is_in_the_imag
     let dir = tempfile::tempdir().unwrap();
     let Some(trial) = trial(dir.path(), "go-web") else { return };
     let plan: toml::Table = trial.detect().unwrap().plan.parse().unwrap();
-    assert_eq!(plan["provides"][0]["name"].as_str(), Some("web-assets"));
-    assert_eq!(plan.get("requires"), None, "an app of another language does not need it by itself");
+    let names = |of: &str| -> Vec<String> {
+        let entries = plan[of].as_array().unwrap();
+        entries.iter().map(|e| e["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("provides"), ["front-end", "web-assets"]);
+    assert_eq!(names("requires"), ["front-end"], "an app of another language asks for the rest");
+    let intent = &plan["requires"][0]["metadata"];
+    assert_eq!(intent["because"].as_str(), Some("the front-end of `web/package.json`"));
+    assert_eq!(intent["commands"].as_array().unwrap().last().unwrap().as_str(), Some("npm run build"));
     assert_eq!(plan.get("or"), None, "the app itself is none of Node.js");
     let outcome = trial.build_for(&["web-assets"]).unwrap();
     assert!(outcome.success, "{}", outcome.output);
