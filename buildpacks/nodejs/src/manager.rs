@@ -70,10 +70,12 @@ impl Manager {
                 Kind::Pnpm
             } else if app.join(".yarnrc.yml").is_file() {
                 Kind::YarnBerry
-            } else if ["@types/bun", "bun-types"].iter().any(|types| package.depends_on(types)) {
+            } else if app.join("bunfig.toml").is_file()
+                || ["@types/bun", "bun-types"].iter().any(|types| package.depends_on(types))
+            {
                 Kind::Bun
             } else {
-                Kind::Npm
+                in_scripts(package)
             }
         };
         let mut kind = wanted.or(lock.map(|(_, kind)| kind)).unwrap_or_else(only_settings);
@@ -253,6 +255,20 @@ fn by_lock(kind: Kind, pnpm_lock: &str, yarn_lock: &str) -> String {
     range.to_owned()
 }
 
+/// The manager that the app's own scripts run, npm where they run none.
+fn in_scripts(package: &Package) -> Kind {
+    let scripts = ["start", "build", "dev"].into_iter().filter_map(|name| package.script(name));
+    let mut words = scripts.flat_map(|script| script.split("&&").filter_map(|c| c.split_whitespace().next()));
+    words
+        .find_map(|word| match word {
+            "bun" | "bunx" => Some(Kind::Bun),
+            "pnpm" | "pnpx" => Some(Kind::Pnpm),
+            "yarn" => Some(Kind::YarnClassic),
+            _ => None,
+        })
+        .unwrap_or(Kind::Npm)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Kind, Manager, Package};
@@ -287,6 +303,17 @@ mod tests {
         );
         assert_eq!(of("{}", &[]), (Kind::Npm, "latest".into(), None));
         assert_eq!(of(r#"{"devDependencies":{"@types/bun":"1"}}"#, &[]).0, Kind::Bun);
+    }
+
+    #[test]
+    fn scripts_tell_the_manager_where_nothing_else_does() {
+        let script = |line: &str| format!(r#"{{"scripts":{{"start":"{line}"}}}}"#);
+        assert_eq!(of(&script("bun run index.ts"), &[]).0, Kind::Bun);
+        assert_eq!(of(&script("tsc && pnpm serve"), &[]).0, Kind::Pnpm);
+        assert_eq!(of(&script("yarn serve"), &[]).0, Kind::YarnClassic);
+        assert_eq!(of(&script("node yarn"), &[]).0, Kind::Npm);
+        assert_eq!(of(&script("bun index.ts"), &[("package-lock.json", "{}")]).0, Kind::Npm);
+        assert_eq!(of("{}", &[("bunfig.toml", "")]).0, Kind::Bun);
     }
 
     #[test]
