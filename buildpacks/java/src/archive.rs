@@ -68,7 +68,7 @@ fn manifest<R: Read + Seek>(zip: &mut zip::ZipArchive<R>) -> Option<BTreeMap<Str
 }
 
 /// Reads the main attributes of a manifest, whose long lines go on in lines that begin with a space.
-fn attributes(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn attributes(text: &str) -> BTreeMap<String, String> {
     let joined = text.replace("\r\n", "\n").replace("\n ", "");
     let main = joined.split("\n\n").next().unwrap_or_default();
     let pairs = main.lines().filter_map(|l| l.split_once(": "));

@@ -149,7 +149,7 @@ fn shown(line: &str) -> String {
 fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> Result<Layout, Failure> {
     let files = tree::snapshot(&cx.app_dir, &|p| p == Path::new(".git"))?;
     let mut key = tree::Key::default()
-        .with("format", "6")
+        .with("format", "7")
         .with("java", &jdk.version)
         .with("whole", if web.is_some() { "yes" } else { "no" })
         .with_snapshot("files", &files);
@@ -157,6 +157,7 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
     for name in variables.iter().filter(|n| !n.is_empty()).chain(&[
         MODULE,
         main_class::VARIABLE,
+        boot::AOT,
         "MAVEN_OPTS",
         "GRADLE_OPTS",
     ]) {
@@ -192,6 +193,8 @@ fn made(cx: &BuildContext, tool: Option<Tool>, jdk: &Jdk, web: Option<&str>) -> 
     if let Some((before, after)) = dropwizard::arguments(&cx.app_dir).filter(|_| layout.program.is_empty()) {
         layout.arguments = format!("{before}{}{after}", layout.arguments);
     }
+    let unpacked = if matches!(product, Product::Folder(_)) { &cx.app_dir } else { &scratch };
+    layout.arguments.insert_str(0, boot::ahead_of_time(cx, unpacked));
     let needs = modules::of(cx, jdk, &product, &restored)?;
     layout.modules = needs.modules;
     let sbom = licences::complete(product.components(&cx.app_dir)?, &tool::repository(cx));

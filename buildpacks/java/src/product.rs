@@ -175,14 +175,14 @@ impl Product {
             Self::Archive(archive) if archive.is_spring_boot && !whole => {
                 archive::explode(&archive.file, to)?;
                 Ok(Layout {
-                    arguments: format!("-cp {} {}", app.display(), archive.main_class),
+                    arguments: boot::arguments(to, app, &archive.main_class),
                     slices: boot::slices(to),
                     unpacked: within(app, &archive.file),
                     ..Layout::default()
                 })
             }
             Self::Folder(archive) => Ok(Layout {
-                arguments: format!("-cp {} {}", app.display(), archive.main_class),
+                arguments: boot::arguments(app, app, &archive.main_class),
                 slices: boot::slices(app),
                 ..Layout::default()
             }),
