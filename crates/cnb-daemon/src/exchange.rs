@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -62,6 +62,12 @@ struct Failure {
     unseen: bool,
 }
 
+/// Whether the other side was gone while the request was on its way: closing with a request unread resets.
+fn was_cut(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    cause.is_some_and(|e| matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
+}
+
 type Sending = std::pin::Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
 
 impl Connections {
@@ -84,7 +90,10 @@ impl Connections {
         match self.wait(&mut sending, ask) {
             Ok(Ok(response)) => Ok(self.answer(lease, ask, response)),
             Ok(Err(source)) => {
-                let unseen = source.is_canceled() || source.is_incomplete_message() || source.is_closed();
+                let unseen = source.is_canceled()
+                    || source.is_incomplete_message()
+                    || source.is_closed()
+                    || was_cut(&source);
                 Err(Failure { error: self.broken(ask, source), unseen })
             }
             Err(error) => Err(seen(error)),

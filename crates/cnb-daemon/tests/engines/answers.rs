@@ -164,7 +164,8 @@ fn an_engine_that_refuses_early_is_heard() {
 fn a_connection_that_was_closed_meanwhile_is_opened_again() {
     let fake = Fake::docker(|_| Reply::AndClose(404, r#"{"message":"no such image"}"#.into()));
     let engine = fake.connect();
-    for _ in 0..3 {
+    // Often, since it depends on the moment how a closed connection shows: as an end, or as a reset.
+    for _ in 0..1000 {
         assert_eq!(engine.id("app").unwrap(), None);
     }
 }
