@@ -169,7 +169,7 @@ fn not_there(asked: &str, members: &[Member]) -> Failure {
     if members.is_empty() {
         return failure
             .because(format!("neither `workspaces` of {FILE} nor pnpm-workspace.yaml lists packages"))
-            .next("leave the variable out, or list the packages there");
+            .next("leave the variable out, list the packages there, or build a folder that stands alone by itself: `cnb build ./FOLDER`");
     }
     let names: Vec<String> = members.iter().map(shown).collect();
     failure.because(format!("the packages are {}", names.join(", "))).next("name one of these")
