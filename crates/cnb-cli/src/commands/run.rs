@@ -1,8 +1,9 @@
 //! `cnb run`: an image as a process of this machine.
 
 use std::sync::Arc;
+use std::thread;
 
-use cnb_platform::Platform;
+use cnb_platform::{Platform, Running};
 
 use crate::args::RunArgs;
 use crate::error::CliError;
@@ -33,7 +34,19 @@ pub(crate) fn run(args: &RunArgs, world: &World, printer: Printer) -> Result<u8,
         None => {}
     })
     .map_err(CliError::Signals)?;
-    let code = running.wait()?;
+    let ended = running.wait();
+    end(running);
+    let code = ended?;
     // An exit code has eight bits, here as there.
     Ok(u8::try_from(code & 0xff).unwrap_or(1))
+}
+
+/// Removes what a run leaves, before the program ends.
+fn end(running: Arc<Running>) {
+    let mut shared = running;
+    // A signal that is passed on at this moment has it, too, and soon no longer.
+    while let Err(still) = Arc::try_unwrap(shared) {
+        shared = still;
+        thread::yield_now();
+    }
 }
